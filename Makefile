@@ -1,0 +1,39 @@
+# Each target sets up everything it needs; only Python >= 3.12 and make are assumed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: venv quickstart test check docs bench clean
+
+venv: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 12) and 'pm_statmech needs Python 3.12 or later; this is ' + sys.version + '. Try: make PYTHON=python3.13')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+.venv/docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+quickstart: .venv/installed
+	MPLBACKEND=agg $(BIN)/python examples/quickstart.py
+
+test: .venv/installed
+	MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_structure.py
+
+docs: .venv/docs
+	MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/default_call.py
+
+clean:
+	rm -rf .venv docs/_build engel.html

@@ -1,0 +1,69 @@
+"""Named errors and warnings: each says which variable or rung, what was seen, and what to do."""
+
+
+class PmStatmechError(Exception):
+    """Any error this package raises on purpose."""
+
+
+class LossError(PmStatmechError, ValueError):
+    """A loss that cannot be evaluated on this prediction and these observations."""
+
+
+class ShapeMismatchError(LossError):
+    """Observations and prediction whose pointwise loss is not one value an observation."""
+
+
+class ObservedDataError(LossError):
+    """Observed data that are empty, missing, masked or not finite."""
+
+
+class ImproperScaleError(LossError):
+    """A free scale inside a loss whose exp(-beta * loss) cannot be normalised over it."""
+
+
+class InverseTemperatureError(PmStatmechError, ValueError):
+    """A beta that is negative, not finite, or random without a normaliser."""
+
+
+class PredictionError(PmStatmechError, NotImplementedError):
+    """Predictive draws asked of a loss that was not told how to draw."""
+
+
+class LadderError(PmStatmechError, ValueError):
+    """Rungs that are not a strictly increasing ladder of inverse temperatures."""
+
+
+class TemperedTermError(PmStatmechError, ValueError):
+    """No term to temper, or a name in ``tempered=`` that is not one."""
+
+
+class ImproperPriorError(PmStatmechError, ValueError):
+    """A prior without a finite integral, from which beta = 0 cannot be drawn."""
+
+
+class EnergyError(PmStatmechError, ValueError):
+    """An energy that is NaN, or infinite at every prior draw."""
+
+
+class UnsupportedVariableError(PmStatmechError, NotImplementedError):
+    """A model variable that the sampler asked for cannot move."""
+
+
+class StalledAnnealingError(PmStatmechError, RuntimeError):
+    """The pilot could not lower the temperature any further."""
+
+
+class TreeError(PmStatmechError, ValueError):
+    """A DataTree that lacks what a statistic reads."""
+
+
+class PmStatmechWarning(UserWarning):
+    """Any warning this package raises on purpose."""
+
+
+class DetachedPotentialWarning(PmStatmechWarning):
+    """A potential that depends on no free variable, and so changes nothing."""
+
+
+class ConvergenceWarning(PmStatmechWarning):
+    """A run whose numbers should not be believed yet."""

@@ -1,0 +1,224 @@
+"""sample_tempered: a model, its ladder of temperatures, and the posterior at its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from time import perf_counter
+
+import numpy as np
+import pymc as pm
+from xarray import DataTree
+
+from pm_statmech import datatree
+from pm_statmech.errors import InverseTemperatureError, TreeError
+from pm_statmech.ladder import check_beta, check_ladder
+from pm_statmech.samplers.annealing import anneal
+from pm_statmech.samplers.crew import assemble, stopping_on_interrupt
+from pm_statmech.samplers.prior_draws import (
+    checked_prior_sample,
+    compile_prior_draws,
+    refuse_flat_priors,
+)
+from pm_statmech.samplers.progress import LadderProgress
+from pm_statmech.samplers.rounds import from_pilot, run_round, tune_ladders
+from pm_statmech.tempering import tempered_model
+
+# a child of PyMC's logger, so that its messages look and obey like PyMC's own
+_log = logging.getLogger("pymc.pm_statmech")
+
+PARTICLES_PER_CHAIN = 64
+KEEP_LIMIT = 256 * 2**20
+
+
+def required_rungs(betas: Sequence[float] | None, target_beta: float) -> np.ndarray:
+    """The rungs a ladder must have: 0, the target exactly, and what the user asked for."""
+    asked = check_ladder(betas) if betas is not None else np.empty(0)
+    # a rung typed as 0.1 and a target computed as 0.1 + 1e-17 are one rung
+    asked = asked[~np.isclose(asked, target_beta, rtol=1e-12, atol=0.0)]
+    return np.unique(np.concatenate([[0.0, target_beta], asked]))
+
+
+def _check_count(name: str, value, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        hint = " Pass the model as model=..." if isinstance(value, pm.Model) else ""
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}.{hint}")
+    if value < least:
+        raise ValueError(f"{name} = {value}: it must be at least {least}.")
+    return int(value)
+
+
+def sample_tempered(
+    draws: int = 1000,
+    *,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    random_seed=None,
+    progressbar: bool = True,
+    quiet: bool = False,
+    var_names: Sequence[str] | None = None,
+    target_accept: float = 0.8,
+    betas: Sequence[float] | None = None,
+    target_beta: float | None = None,
+    tempered: Sequence[str] | None = None,
+    keep_tempered: bool | None = None,
+    idata_kwargs: dict | None = None,
+    compile_kwargs: dict | None = None,
+    model: pm.Model | None = None,
+) -> DataTree:
+    r"""Sample a model at a ladder of inverse temperatures by non-reversible parallel tempering.
+
+    .. math:: \pi_{\beta_k}(\theta) \propto \pi_0(\theta)\, e^{-\beta_k E(\theta)},
+              \qquad 0 = \beta_0 < \dots < \beta_K
+
+    A pilot of annealed particles lays the ladder; tuning rounds that double re-lay it at equal
+    swap rejection and settle a NUTS step size and preconditioner a rung; then `draws` scans are
+    kept. Rung 0 is refreshed by independent prior draws. Chains are independent ladders.
+
+    Parameters
+    ----------
+    draws, tune : scans kept and scans for tuning, a chain.
+    chains, cores : independent ladders, and threads that carry them (results do not depend on
+        `cores`).
+    random_seed : int, sequence of ints or NumPy Generator.
+    progressbar, quiet : a bar like PyMC's; `quiet` silences bar and messages.
+    var_names : variables of the posterior to keep.
+    target_accept : acceptance that the NUTS step sizes are tuned to.
+    betas : rungs that must be present; others are added until neighbours swap. They may lie
+        above the target.
+    target_beta : the temperature of ``posterior``; by default the model's own, see
+        `tempered_model`.
+    tempered : names of the terms that form the energy, see `tempered_model`.
+    keep_tempered : keep the draws of all rungs (``tempered_posterior``); by default while
+        they are under 256 MiB.
+    idata_kwargs : ``log_likelihood`` and ``log_prior``, as in ``pm.sample``; here both are
+        true unless switched off or larger than 256 MiB.
+    compile_kwargs : for PyTensor.
+    model : by default the one in context.
+
+    Returns
+    -------
+    DataTree : ``posterior`` and ``sample_stats`` at the target; ``tempered_posterior``,
+        ``tempering`` (energy, log_prior_unconstrained, replica over chain, draw,
+        inverse_temperature) and ``ladder``; ``loss`` and ``log_likelihood``, free of beta;
+        ``log_prior``, ``observed_data``, ``constant_data``. After Ctrl-C it holds what is
+        finished, with the attribute ``complete = 0``.
+
+    Raises
+    ------
+    ImproperPriorError, EnergyError, LadderError, TemperedTermError, InverseTemperatureError,
+    UnsupportedVariableError, StalledAnnealingError.
+
+    Notes
+    -----
+    Source: Syed, Bouchard-Cote, Deligiannidis, Doucet (2022), Non-reversible parallel
+    tempering: a scalable highly parallel MCMC scheme, JRSS B 84(2), 321-350.
+
+    Examples
+    --------
+    >>> import pymc as pm, pm_statmech as pms
+    >>> with pm.Model():
+    ...     mu = pm.Normal("mu", 0, 10)
+    ...     y = pm.Normal("y", mu, 1, observed=[1.0, 2.0, 3.0])
+    ...     dt = pms.sample_tempered(200, tune=200, chains=2, random_seed=1, quiet=True)
+    >>> list(dt["posterior"].data_vars), float(dt["tempering"].inverse_temperature[-1])
+    (['mu'], 1.0)
+    """
+    n_draws = _check_count("draws", draws, 4)
+    n_tune = _check_count("tune", tune, 0)
+    n_chains = _check_count("chains", chains, 1)
+    started = perf_counter()
+    model = pm.modelcontext(model)
+    split = tempered_model(model, tempered=tempered)
+    target = check_beta(split.target_beta if target_beta is None else target_beta, "target_beta")
+    if target == 0:
+        raise InverseTemperatureError(
+            "target_beta = 0 is the prior: draw it with pm.sample_prior_predictive."
+        )
+    required = required_rungs(betas, target)
+    n_cores = min(n_chains, os.cpu_count() or 1) if cores is None else cores
+    refuse_flat_priors(model)
+    energy_function = split.compile(compile_kwargs)
+    prior = compile_prior_draws(split, energy_function, compile_kwargs)
+
+    seeds = np.random.SeedSequence(
+        random_seed.integers(2**63) if isinstance(random_seed, np.random.Generator) else random_seed
+    )
+    own, *streams = seeds.spawn(n_chains + 1)
+    rng = np.random.default_rng(own)
+    generators = [np.random.default_rng(stream) for stream in streams]
+    sample = checked_prior_sample(
+        split, energy_function, prior, PARTICLES_PER_CHAIN * n_chains, rng
+    )
+    if not quiet:
+        terms = ", ".join(term.name for term in split.terms)
+        _log.info(
+            f"Tempering [{terms}] to inverse_temperature {target:g}: {n_chains} ladders in "
+            f"{min(n_cores, n_chains)} threads, NUTS on [{', '.join(energy_function.layout.names)}]"
+        )
+    progress = LadderProgress(n_chains, n_tune + n_draws, enabled=progressbar and not quiet)
+    crew = assemble(energy_function, generators, n_cores, progress)
+    with crew.pool, progress, stopping_on_interrupt(crew):
+        stages = anneal(
+            crew, sample.x, sample.values, required[1:], explore_prior=not prior.exact,
+            target_accept=target_accept, rng=rng,
+        )  # fmt: skip
+        ladders = from_pilot(stages, energy_function, required, target, n_chains, rng)
+        progress.stage("tune", rungs=len(ladders.betas))
+        ladders = tune_ladders(crew, ladders, prior, n_tune, required, target_accept, rng)
+        n_rungs, d = len(ladders.betas), energy_function.size
+        size = 8 * n_chains * n_draws * n_rungs * d
+        keep = size <= KEEP_LIMIT if keep_tempered is None else keep_tempered
+        if not keep and keep_tempered is None and not quiet:
+            _log.info(
+                f"The draws of all {n_rungs} rungs would take {size / 2**20:.0f} MiB, so only "
+                "those of the target are kept; keep_tempered=True keeps them all."
+            )
+        progress.stage("draw", rungs=n_rungs)
+        record = run_round(
+            crew, ladders, prior, n_draws, adapt=False, target_accept=target_accept, rng=rng,
+            kept_rungs=np.arange(n_rungs) if keep else np.array([ladders.target_rung]),
+            keep_partial=True,
+        )  # fmt: skip
+    n_finished = record.energy.shape[1]
+    if n_finished < 4:
+        raise KeyboardInterrupt
+    tree = datatree.from_run(
+        split,
+        energy_function.layout,
+        ladders,
+        record,
+        sample,
+        var_names=var_names,
+        attrs={
+            "target_beta": target,
+            "tuning_steps": n_tune,
+            "sampling_time": perf_counter() - started,
+            "random_seed": "" if random_seed is None else str(random_seed),
+            "complete": int(n_finished == n_draws),
+        },
+    )
+    options = {"log_likelihood": True, "log_prior": True, **(idata_kwargs or {})}
+    unknown = set(options) - {"log_likelihood", "log_prior"}
+    if unknown:
+        raise TreeError(f"idata_kwargs takes log_likelihood and log_prior, not {sorted(unknown)}.")
+    size = 8 * n_chains * n_finished * split.n_observations
+    if options["log_likelihood"] and size <= KEEP_LIMIT:
+        datatree.add_pointwise(tree, model, split, target)
+    elif options["log_likelihood"] and not quiet:
+        _log.info(
+            f"Pointwise losses would take {size / 2**20:.0f} MiB and are left out; "
+            "pm_statmech.compute_loss(dt) adds them."
+        )
+    if options["log_prior"]:
+        datatree.add_log_prior(tree, model)
+    if not quiet:
+        rejections = record.rejections
+        _log.info(
+            f"{'Interrupted: kept' if n_finished < n_draws else 'Sampled'} {n_finished} draws of "
+            f"{n_chains} ladders with {n_rungs} rungs (barrier {np.sum(rejections):.1f}, largest "
+            f"swap rejection {np.max(rejections):.2f}) in {perf_counter() - started:.0f} seconds."
+        )
+    return tree

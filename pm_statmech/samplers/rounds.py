@@ -1,0 +1,279 @@
+r"""Rounds of scans over all ladders: tuning ones, which move the rungs, and the final ones.
+
+Tuning rounds double in length. At the end of each the chains' rejections, draws and step sizes
+are pooled in a fixed order, and a new ladder is laid at equal rejection; the last tuning round
+only settles the step sizes, and afterwards nothing is adapted and chains share nothing.
+
+Source: Syed, Bouchard-Cote, Deligiannidis, Doucet (2022), JRSS B 84(2), algorithm 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from pm_statmech import ladder
+from pm_statmech.samplers.annealing import DENSE_LIMIT, Stage, preconditioner
+from pm_statmech.samplers.crew import Crew
+from pm_statmech.samplers.exchange import run_scans
+from pm_statmech.samplers.nuts import N_STATISTICS, start_averaging
+from pm_statmech.samplers.prior_draws import PriorDraws
+
+MAX_DEPTH = 10
+BLOCK = 1000
+
+
+@dataclass
+class Ladders:
+    """State of all chains: C ladders of K rungs in d dimensions, m = 2 + 2 d.
+
+    Parameters
+    ----------
+    betas : (K,); target_rung : index of the model's own beta.
+    x, values, replica : (C, K, d), (C, K, m), (C, K).
+    step_sizes, factors : (K,), (K, d, d or 1), shared by the chains.
+    """
+
+    betas: np.ndarray
+    target_rung: int
+    x: np.ndarray
+    values: np.ndarray
+    replica: np.ndarray
+    step_sizes: np.ndarray
+    factors: np.ndarray
+    scans: int = 0
+
+
+@dataclass
+class Record:
+    """What a round recorded, chains first.
+
+    Parameters
+    ----------
+    energy, log_prior, replica : (C, n, K); draws : (C, n, kept, d); statistics : (C, n, 5).
+    swap_sums : (C, K - 1, 2) acceptance and proposals; rung_sums : (C, K, 3) acceptance,
+        divergences, NaN energies.
+    """
+
+    energy: np.ndarray
+    log_prior: np.ndarray
+    replica: np.ndarray
+    draws: np.ndarray
+    statistics: np.ndarray
+    swap_sums: np.ndarray
+    rung_sums: np.ndarray
+
+    @property
+    def rejections(self) -> np.ndarray:
+        """Swap rejection of each pair (K - 1,), chains pooled."""
+        accepted, proposed = np.sum(self.swap_sums, axis=0).T
+        return 1.0 - accepted / np.maximum(proposed, 1.0)
+
+
+def stack_factors(factors: list[np.ndarray]) -> np.ndarray:
+    """Factors of all rungs in one array: dense as soon as one of them is."""
+    if all(factor.shape[1] == 1 for factor in factors):
+        return np.ascontiguousarray(np.stack(factors))
+    return np.ascontiguousarray(
+        np.stack([f if f.shape[1] > 1 else np.diag(f[:, 0]) for f in factors])
+    )
+
+
+def from_pilot(
+    stages: list[Stage],
+    energy_function,
+    required: np.ndarray,
+    target_beta: float,
+    chains: int,
+    rng: np.random.Generator,
+) -> Ladders:
+    """Lay the first ladder at equal rejection of the pilot's energies, and start its rungs."""
+    stage_betas = np.array([stage.beta for stage in stages])
+    rejections = np.array(
+        [
+            ladder.rejection_between(
+                cold.energies[np.isfinite(cold.energies)], hot.energies, cold.beta - hot.beta
+            )
+            for hot, cold in pairwise(stages)
+        ]
+    )
+    betas = ladder.equal_rejection(stage_betas, rejections, required)
+    d = stages[0].x.shape[1]
+    x = np.empty((chains, len(betas), d))
+    origin = np.searchsorted(stage_betas, betas, side="right") - 1
+    for k, (beta, j) in enumerate(zip(betas, origin, strict=True)):
+        stage = stages[j]
+        log_weights = np.zeros(len(stage.x))
+        if beta > stage.beta:
+            log_weights = -(beta - stage.beta) * stage.energies
+        elif beta > 0:
+            log_weights[~np.isfinite(stage.energies)] = -np.inf
+        weights = np.exp(log_weights - np.max(log_weights))
+        x[:, k] = stage.x[rng.choice(len(stage.x), size=chains, p=weights / np.sum(weights))]
+    return Ladders(
+        betas=betas,
+        target_rung=int(np.flatnonzero(betas == target_beta)[0]),
+        x=x,
+        values=energy_function(x),
+        replica=np.tile(np.arange(len(betas)), (chains, 1)),
+        step_sizes=np.array([stages[j].step_size for j in origin]),
+        factors=stack_factors([stages[j].factor for j in origin]),
+    )
+
+
+def _run_block(
+    crew: Crew,
+    ladders: Ladders,
+    n: int,
+    refresh: np.ndarray,
+    averaging: np.ndarray,
+    adapt: bool,
+    target_accept: float,
+    kept_rungs: np.ndarray,
+    keep_partial: bool,
+) -> Record:
+    """Run n scans of every ladder and return what all of them finished."""
+    chains, n_rungs, d = ladders.x.shape
+    energy, log_prior = np.empty((2, chains, n, n_rungs))
+    replica = np.empty((chains, n, n_rungs), dtype=np.int32)
+    draws = np.empty((chains, n, len(kept_rungs), d))
+    statistics = np.empty((chains, n, N_STATISTICS))
+    swap_sums = np.zeros((chains, n_rungs - 1, 2))
+    rung_sums = np.zeros((chains, n_rungs, 3))
+
+    def task(c: int) -> int:
+        return run_scans(
+            crew.address, crew.words, ladders.x[c], ladders.values[c], ladders.replica[c],
+            ladders.betas, ladders.step_sizes, ladders.factors, averaging[c], adapt,
+            target_accept, MAX_DEPTH, refresh[c], n, ladders.scans, crew.generators[c],
+            crew.controls[c], energy[c], log_prior[c], replica[c], draws[c], kept_rungs,
+            swap_sums[c], rung_sums[c], statistics[c], ladders.target_rung,
+        )  # fmt: skip
+
+    done = min(crew.run(task, keep_partial=keep_partial))
+    ladders.scans += n
+    return Record(
+        energy[:, :done],
+        log_prior[:, :done],
+        replica[:, :done],
+        draws[:, :done],
+        statistics[:, :done],
+        swap_sums,
+        rung_sums,
+    )
+
+
+def _join(blocks: list[Record]) -> Record:
+    """One record of consecutive blocks."""
+    return Record(
+        np.concatenate([b.energy for b in blocks], axis=1),
+        np.concatenate([b.log_prior for b in blocks], axis=1),
+        np.concatenate([b.replica for b in blocks], axis=1),
+        np.concatenate([b.draws for b in blocks], axis=1),
+        np.concatenate([b.statistics for b in blocks], axis=1),
+        np.sum([b.swap_sums for b in blocks], axis=0),
+        np.sum([b.rung_sums for b in blocks], axis=0),
+    )
+
+
+def run_round(
+    crew: Crew,
+    ladders: Ladders,
+    prior: PriorDraws,
+    n_scans: int,
+    *,
+    adapt: bool,
+    target_accept: float,
+    kept_rungs: np.ndarray,
+    rng: np.random.Generator,
+    keep_partial: bool = False,
+) -> Record:
+    """Run `n_scans` scans of every ladder, in blocks, and pool what they recorded.
+
+    With `adapt` the step sizes follow dual averaging and are pooled at the end.
+    """
+    chains, _, d = ladders.x.shape
+    averaging = np.stack([start_averaging(ladders.step_sizes) for _ in range(chains)])
+    blocks: list[Record] = []
+    finished = 0
+    while finished < n_scans and not crew.interrupted:
+        n = min(BLOCK, n_scans - finished)
+        refresh = np.empty((chains, 0, d))
+        if prior.exact:
+            seeds = [int(rng.integers(2**31)) for _ in range(chains)]
+            refresh = np.stack([prior.draw(n, seed) for seed in seeds])
+        block = _run_block(
+            crew, ladders, n, refresh, averaging, adapt, target_accept, kept_rungs, keep_partial
+        )
+        blocks.append(block)
+        finished += n
+        crew.progress.close_block(block.energy.shape[1])
+    if adapt:
+        ladders.step_sizes = np.exp(np.mean(averaging[:, :, 1], axis=0))
+    return _join(blocks)
+
+
+def round_lengths(n_tune: int) -> list[int]:
+    """Tuning rounds that double, 1/16, 1/8, 1/4 of the scans, and the rest to settle steps."""
+    if n_tune < 64:
+        return [n_tune] if n_tune else []
+    lengths = [n_tune // 16, n_tune // 8, n_tune // 4]
+    return [*lengths, n_tune - sum(lengths)]
+
+
+def relay(ladders: Ladders, record: Record, required: np.ndarray) -> Ladders:
+    """Lay a new ladder from a round's rejections; its rungs start where their nearest were."""
+    betas = ladder.equal_rejection(ladders.betas, record.rejections, required)
+    level = np.interp(betas, ladders.betas, ladder.barrier(np.maximum(record.rejections, 1e-3)))
+    old_level = ladder.barrier(np.maximum(record.rejections, 1e-3))
+    origin = np.argmin(np.abs(level[:, None] - old_level[None, :]), axis=1)
+    chains, _, d = ladders.x.shape
+    late = record.draws[:, record.draws.shape[1] // 2 :]
+    factors = []
+    for k in origin:
+        pooled = late[:, :, k].reshape(-1, d)
+        enough = len(pooled) >= (10 * d if d <= DENSE_LIMIT else 50)
+        factors.append(preconditioner(pooled) if enough else ladders.factors[k])
+    x = np.ascontiguousarray(ladders.x[:, origin])
+    values = np.ascontiguousarray(ladders.values[:, origin])
+    # a rung moved off beta = 0 cannot start from a state of infinite energy
+    for c, k in np.argwhere(~np.isfinite(values[:, :, 1]) & (betas > 0)):
+        colder = int(np.flatnonzero(np.isfinite(values[c, k:, 1]))[0]) + k
+        x[c, k], values[c, k] = x[c, colder], values[c, colder]
+    return Ladders(
+        betas=betas,
+        target_rung=int(np.flatnonzero(betas == ladders.betas[ladders.target_rung])[0]),
+        x=x,
+        values=values,
+        replica=np.tile(np.arange(len(betas)), (chains, 1)),
+        step_sizes=ladders.step_sizes[origin],
+        factors=stack_factors(factors),
+        scans=ladders.scans,
+    )
+
+
+def tune_ladders(
+    crew: Crew,
+    ladders: Ladders,
+    prior: PriorDraws,
+    n_tune: int,
+    required: np.ndarray,
+    target_accept: float,
+    rng: np.random.Generator,
+) -> Ladders:
+    """Run the tuning rounds and return the ladders as they stay from then on."""
+    lengths = round_lengths(n_tune)
+    for number, length in enumerate(lengths):
+        record = run_round(
+            crew, ladders, prior, length, adapt=True, target_accept=target_accept,
+            kept_rungs=np.arange(len(ladders.betas)), rng=rng,
+        )  # fmt: skip
+        if number < len(lengths) - 1:
+            ladders = relay(ladders, record, required)
+        crew.progress.stage(
+            "tune", rungs=len(ladders.betas), barrier=float(np.sum(record.rejections))
+        )
+    ladders.replica[:] = np.arange(len(ladders.betas))
+    return ladders

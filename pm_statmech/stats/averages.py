@@ -1,0 +1,31 @@
+"""Means over draws with Monte Carlo errors that know of autocorrelation."""
+
+from __future__ import annotations
+
+import arviz_stats  # noqa: F401  registers the azstats accessor
+import numpy as np
+import xarray as xr
+
+SAMPLE_DIMS = ["chain", "draw"]
+
+
+def mcse_of_mean(influence: np.ndarray) -> np.ndarray:
+    """Monte Carlo standard error of the mean of (chain, draw, ...) values, by ArviZ's ESS.
+
+    A quantity that does not vary has error 0.
+    """
+    extra = [f"axis_{i}" for i in range(influence.ndim - 2)]
+    array = xr.DataArray(influence, dims=[*SAMPLE_DIMS, *extra])
+    spread = np.ptp(influence.reshape(-1, *influence.shape[2:]), axis=0)
+    constant = spread <= 1e-13 * np.max(np.abs(influence), axis=(0, 1))
+    error = array.azstats.mcse(method="mean", sample_dims=SAMPLE_DIMS).values
+    return np.where(constant, 0.0, error)
+
+
+def pareto_tail(values: np.ndarray) -> float:
+    """Shape k of the right tail of independent (chain, draw) values, by ArviZ.
+
+    The mean is infinite for k >= 1, the variance for k >= 1/2. NaN where it cannot be fitted.
+    """
+    array = xr.DataArray(values, dims=SAMPLE_DIMS)
+    return float(array.azstats.pareto_khat(sample_dims=SAMPLE_DIMS, tail="right", r_eff=1.0))

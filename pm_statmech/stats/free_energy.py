@@ -1,0 +1,119 @@
+r"""Thermodynamics along the ladder: energy, heat capacity, relative entropy, log partition.
+
+.. math:: U(\beta) = E_\beta[E] = -\frac{d \log Z}{d\beta}, \qquad
+          C(\beta) = \beta^2 \mathrm{Var}_\beta(E), \qquad
+          \mathrm{KL}(\pi_\beta, \pi_0) = -\beta U - \log Z
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from xarray import DataTree
+
+from pm_statmech.datatree import RUNG, tempering_group
+from pm_statmech.stats.averages import mcse_of_mean, pareto_tail
+from pm_statmech.stats.evidence import pair_ratios
+
+
+def energy_moments(energy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and variance of energies (chain, draw, K), and the influence of each draw on them."""
+    mean = np.mean(energy, axis=(0, 1))
+    on_mean = energy - mean
+    variance = np.mean(on_mean**2, axis=(0, 1))
+    return mean, variance, on_mean, on_mean**2 - variance
+
+
+def prior_tail_note(energy: np.ndarray, finite: bool) -> tuple[float, str]:
+    """Tail index of the prior energies (chain, draw), and a sentence where moments are missing."""
+    if not finite:
+        share = np.mean(np.isinf(energy))
+        return np.inf, (
+            f"the mean energy of the prior is infinite: {share:.1%} of its draws have infinite "
+            "energy. At every beta > 0 it is finite."
+        )
+    k = pareto_tail(energy)
+    if k >= 1:
+        return k, (
+            "the mean energy of the prior is infinite as far as its draws tell (Pareto k = "
+            f"{k:.2f} >= 1): U(0) has no value. At every beta > 0 it is finite."
+        )
+    if k >= 0.5:
+        return k, (
+            "the variance of the energy is infinite under the prior as far as its draws tell "
+            f"(Pareto k = {k:.2f} >= 0.5): U(0) has no standard error."
+        )
+    return k, ""
+
+
+def thermodynamics(dt: DataTree) -> xr.Dataset:
+    r"""Energy, heat capacity, relative entropy and log partition function at every rung.
+
+    .. math:: U = E_\beta[E], \quad C = \beta^2 \mathrm{Var}_\beta(E), \quad
+              \mathrm{KL} = -\beta U - \log Z
+
+    Parameters
+    ----------
+    dt : the tree of `sample_tempered`.
+
+    Returns
+    -------
+    Dataset over ``inverse_temperature``: ``mean_energy`` (unit of the loss), ``heat_capacity``,
+        ``relative_entropy`` and ``log_partition`` (nats, relative to Z(0)), each with its
+        Monte Carlo standard error ``*_mcse``. Where the prior's mean energy is infinite,
+        U(0) is NaN and the attribute ``note`` says so.
+
+    Notes
+    -----
+    Errors are those of the mean of each estimator's influence function over the scans, with
+    ArviZ's effective sample size. log Z is by stepping stones, see `stepping_stone`.
+
+    Examples
+    --------
+    >>> import pm_statmech as pms
+    >>> system = pms.solvable.conjugate_normal([1.0, 2.0, 3.0], sigma=1.0, prior_sd=2.0)
+    >>> dt = pms.sample_tempered(model=system.model(), random_seed=1, quiet=True)
+    >>> at_one = pms.thermodynamics(dt).sel(inverse_temperature=1.0)
+    >>> bool(abs(at_one.mean_energy - system.mean_energy(1.0)) < 5 * at_one.mean_energy_mcse)
+    True
+    """
+    group = tempering_group(dt)
+    betas = group[RUNG].values
+    energy = group["energy"].transpose("chain", "draw", RUNG).values
+    pairs = pair_ratios(energy, betas)
+    zero = np.zeros((*energy.shape[:2], 1))
+    log_z = np.concatenate([[0.0], np.cumsum(pairs.log_ratio)])
+    on_log_z = np.concatenate([zero, np.cumsum(pairs.influence, axis=-1)], axis=-1)
+
+    finite = bool(np.all(np.isfinite(energy[..., 0])))
+    tail, note = prior_tail_note(energy[..., 0], finite)
+    # the prior rung alone may lack moments; a stand-in keeps its infinities out of the sums
+    usable = energy if finite else np.where(np.isfinite(energy), energy, 0.0)
+    mean, variance, on_mean, on_variance = energy_moments(usable)
+    heat = betas**2 * variance
+    relative = -betas * mean - log_z
+    relative[0] = 0.0
+    errors = {
+        "mean_energy": mcse_of_mean(on_mean),
+        "heat_capacity": mcse_of_mean(betas**2 * on_variance),
+        "relative_entropy": mcse_of_mean(-betas * on_mean - on_log_z),
+        "log_partition": mcse_of_mean(on_log_z),
+    }
+    if tail >= 1:
+        mean[0] = np.nan
+    if tail >= 0.5:
+        errors["mean_energy"][0] = np.nan
+    values = {
+        "mean_energy": mean,
+        "heat_capacity": heat,
+        "relative_entropy": relative,
+        "log_partition": log_z,
+    }
+    variables = {}
+    for name, value in values.items():
+        variables[name] = (RUNG, value)
+        variables[f"{name}_mcse"] = (RUNG, errors[name])
+    keep = ("target_beta", "tempered_terms", "n_observations", "reference", "prior_reason",
+            "log_partition_zero", "log_partition_zero_mcse")  # fmt: skip
+    attrs = {key: group.attrs[key] for key in keep}
+    return xr.Dataset(variables, coords={RUNG: betas}, attrs={**attrs, "note": note})

@@ -1,0 +1,139 @@
+r"""Leave-one-out at any beta: weights from the tempered values, evaluation at power one.
+
+Draws of pi_beta become draws without observation i by the weights
+
+.. math:: w_i(\theta) \propto e^{+\beta\, \ell_i(\theta)}
+
+smoothed by their Pareto tail. With a likelihood (:math:`\ell_i = -\log p(y_i|\theta)`) the score
+is the log predictive density at power one; with a loss it is the expected loss in its unit.
+
+Source: Vehtari, Gelman, Gabry (2017), Stat. Comput. 27; Vehtari et al. (2024), JMLR 25.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import arviz_stats
+import numpy as np
+import xarray as xr
+from arviz_stats.utils import ELPDData
+from xarray import DataTree
+
+from pm_statmech.datatree import TermInfo, read_terms
+from pm_statmech.errors import TreeError
+from pm_statmech.stats.averages import SAMPLE_DIMS
+
+
+class ExpectedLoss(NamedTuple):
+    """Expected out-of-sample loss of a new data set of the same size, by leave-one-out.
+
+    `loss` is the sum over observations of E[loss_i | data without i], in `unit`; `se` its
+    standard error over observations; `optimism` how much the in-sample loss is below it.
+    """
+
+    loss: float
+    se: float
+    optimism: float
+    unit: str
+    n_data_points: int
+    loss_i: xr.DataArray
+    pareto_k: xr.DataArray
+
+    def __str__(self) -> str:
+        share = float(np.mean(self.pareto_k > 0.7))
+        return (
+            f"expected out-of-sample loss {self.loss:.2f} +- {self.se:.2f} (unit {self.unit}) over "
+            f"{self.n_data_points} observations, optimism {self.optimism:.2f}, "
+            f"{share:.0%} of Pareto k above 0.7"
+        )
+
+
+def _term(dt: DataTree, var_name: str | None) -> tuple[TermInfo, float]:
+    if not isinstance(dt, DataTree) or "loss" not in dt.children:
+        raise TreeError(
+            "leave-one-out needs the group 'loss', the pointwise losses free of beta. Add it "
+            "with dt = pm_statmech.compute_loss(dt, model)."
+        )
+    attrs = dt["loss"].attrs
+    terms = {t.name: t for t in read_terms(attrs) if t.kind != "potential"}
+    if var_name is None:
+        if len(terms) != 1:
+            raise TreeError(f"there are several terms, {sorted(terms)}: name one by var_name=.")
+        var_name = next(iter(terms))
+    if var_name not in terms:
+        raise TreeError(f"var_name={var_name!r} is not a tempered term; there are {sorted(terms)}.")
+    return terms[var_name], float(attrs["target_beta"])
+
+
+def _relative_efficiency(dt: DataTree) -> float:
+    posterior = dt["posterior"].dataset
+    if posterior.sizes["chain"] == 1:
+        return 1.0
+    sizes = [v.azstats.ess(method="mean", sample_dims=SAMPLE_DIMS).mean() for v in
+             posterior.data_vars.values() if np.all(np.ptp(v.values, axis=(0, 1)) > 0)]  # fmt: skip
+    return float(np.mean(sizes)) / (posterior.sizes["chain"] * posterior.sizes["draw"])
+
+
+def loo(dt: DataTree, *, var_name: str | None = None) -> ELPDData | ExpectedLoss:
+    r"""Leave-one-out predictive accuracy of a tempered posterior.
+
+    .. math:: \widehat{\mathrm{elpd}} = \sum_i \log \sum_s \tilde w_{is}\, p(y_i|\theta_s),
+              \qquad \widehat{L} = \sum_i \sum_s \tilde w_{is}\, \ell_i(\theta_s)
+
+    Parameters
+    ----------
+    dt : tree with the groups ``posterior`` and ``loss`` (see `compute_loss`).
+    var_name : the term, where there are several.
+
+    Returns
+    -------
+    ELPDData of ArviZ for a likelihood, at power one, to be compared across models and betas;
+    ExpectedLoss for a loss, in its unit.
+
+    Raises
+    ------
+    TreeError : the tree has no pointwise losses, or several terms and no name.
+
+    Notes
+    -----
+    ``az.loo`` on tempered values ranks beta, not models. Source: Vehtari, Gelman, Gabry (2017).
+
+    Examples
+    --------
+    >>> import pm_statmech as pms
+    >>> system = pms.solvable.conjugate_normal([1.0, 2.0, 3.0, 2.5], sigma=1.0, prior_sd=2.0)
+    >>> dt = pms.sample_tempered(model=system.model(), random_seed=1, quiet=True)
+    >>> pms.loo(dt).kind
+    'loo'
+    """
+    term, target = _term(dt, var_name)
+    loss = dt["loss"].dataset[term.name]
+    observed_dims = [dim for dim in loss.dims if dim not in SAMPLE_DIMS]
+    if not observed_dims:
+        raise TreeError(f"{term.name} has a single observation, so there is none to leave out.")
+    # psislw takes the log density an observation adds, and negates it to leave it out
+    power = target * term.ratio
+    tempered = -power * loss
+    log_weights, pareto_k = tempered.azstats.psislw(r_eff=_relative_efficiency(dt), dim=SAMPLE_DIMS)
+    if term.kind == "likelihood":
+        if power != 1.0:
+            # away from power one the sum of w_i p_i has a tail of its own, p_i^(1 - power)
+            _, score_k = ((power - 1.0) * -loss).azstats.psislw(dim=SAMPLE_DIMS)
+            pareto_k = np.maximum(pareto_k, score_k)
+        return arviz_stats.loo(
+            dt, var_name=term.name, pointwise=True, log_weights=log_weights, pareto_k=pareto_k
+        )
+    weights = np.exp(log_weights - log_weights.max(SAMPLE_DIMS))
+    loss_i = (weights * loss).sum(SAMPLE_DIMS) / weights.sum(SAMPLE_DIMS)
+    n = int(loss_i.size)
+    in_sample = float(loss.mean(SAMPLE_DIMS).sum())
+    return ExpectedLoss(
+        loss=float(loss_i.sum()),
+        se=float(np.sqrt(n * np.var(loss_i.values, ddof=1))) if n > 1 else np.nan,
+        optimism=float(loss_i.sum()) - in_sample,
+        unit=term.unit,
+        n_data_points=n,
+        loss_i=loss_i,
+        pareto_k=pareto_k,
+    )

@@ -1,0 +1,361 @@
+r"""The split of a PyMC model into a prior and an energy, and the model at another temperature.
+
+.. math:: \log \pi_\beta(\theta) = \log \pi_0(\theta) - \beta\, E(\theta) - \log Z(\beta),
+          \qquad E = \sum_k \frac{\beta_k}{\beta_*} E_k
+
+with beta_k the beta a term carries (1 for a likelihood) and beta_* the target.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.distributions.continuous import FlatRV, HalfFlatRV
+from pymc.distributions.distribution import PartialObservedRV
+from pymc.distributions.transforms import _default_transform
+from pymc.logprob.basic import logp
+from pymc.model.fgraph import fgraph_from_model, model_from_fgraph
+from pytensor.graph.replace import clone_replace, graph_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.variable import TensorVariable
+
+from pm_statmech.errors import (
+    DetachedPotentialWarning,
+    InverseTemperatureError,
+    TemperedTermError,
+    UnsupportedVariableError,
+)
+from pm_statmech.gibbs import GibbsLossRV, GibbsPotentialOp
+from pm_statmech.ladder import check_beta
+
+Kind = Literal["likelihood", "loss", "potential"]
+
+
+@dataclass(frozen=True)
+class TemperedTerm:
+    """One term E_k of the energy: its graph on the model's random variables, and its own beta."""
+
+    name: str
+    kind: Kind
+    pointwise: TensorVariable
+    beta: float
+    unit: str
+    n_observations: int
+
+
+@dataclass(frozen=True)
+class TemperedModel:
+    """A model split into log pi_0 and E, on unconstrained value variables.
+
+    Parameters
+    ----------
+    model : the PyMC model that was split.
+    log_prior : scalar graph, log pi_0 with the Jacobians of the transforms, on `value_vars`.
+    energy : scalar graph, E without beta, on `value_vars`. +inf is legal.
+    value_vars : the unconstrained variables, in the model's order.
+    target_beta : the model's own beta: the common one of its losses, or 1 with a likelihood.
+    prior_normalised : whether exp(log_prior) integrates to 1, so that log Z(0) = 0.
+    prior_reason : why it may not, or "".
+    terms : the tempered terms, with their own beta and unit.
+    """
+
+    model: pm.Model
+    log_prior: TensorVariable
+    energy: TensorVariable
+    value_vars: tuple[TensorVariable, ...]
+    target_beta: float
+    prior_normalised: bool
+    prior_reason: str
+    terms: tuple[TemperedTerm, ...]
+
+    @property
+    def n_observations(self) -> int:
+        """Observations in all tempered terms together."""
+        return sum(term.n_observations for term in self.terms)
+
+    def compile(self, compile_kwargs: dict | None = None):
+        """Compile log pi_0, E and both gradients into one native function: an EnergyFunction."""
+        from pm_statmech.energy_function import compile_energy_function
+
+        return compile_energy_function(self, compile_kwargs)
+
+
+def _log_density(model: pm.Model, rv) -> TensorVariable:
+    """Pointwise log density of an observed variable, as a graph on the model's other variables.
+
+    ``logp`` clones what it walks over, which breaks composites such as Censored and Mixture
+    when their parents are model variables: placeholders stand in for the parents meanwhile.
+    """
+    parents = [v for v in ancestors([rv]) if v is not rv and v in set(model.basic_RVs)]
+    stand_ins = {parent: parent.type() for parent in parents}
+    [alone] = clone_replace([rv], stand_ins)
+    density = logp(alone, model.rvs_to_values[rv])
+    # graph_replace puts the model's own variables back; clone_replace would put in copies
+    return graph_replace(density, {dummy: p for p, dummy in stand_ins.items()}, strict=False)
+
+
+def _own_beta(name: str, node) -> float:
+    return check_beta(np.asarray(node.eval()).item(), f"{name}: beta")
+
+
+def _observed_term(model: pm.Model, rv) -> TemperedTerm:
+    value = model.rvs_to_values[rv]
+    op = rv.owner.op
+    if isinstance(op, GibbsLossRV):
+        beta, weights, *prediction = op.dist_params(rv.owner)
+        pointwise = weights * op.loss(value, *prediction)
+        kind: Kind = "loss"
+        own, unit = _own_beta(rv.name, beta), op.loss.unit
+        if op.loss.residual and len(prediction) == 2:
+            unit = "1"
+    else:
+        if isinstance(op, PartialObservedRV) and op.ndim_supp > 0:
+            raise UnsupportedVariableError(
+                f"{rv.name}: a multivariate variable with some entries missing has no density of "
+                "its observed part alone. Drop the incomplete rows, or marginalise by hand."
+            )
+        pointwise, kind, own, unit = -_log_density(model, rv), "likelihood", 1.0, "nats"
+    n = int(np.prod(pt.shape(value).eval(), dtype=int)) if value.ndim else 1
+    return TemperedTerm(rv.name, kind, pointwise, own, unit, n)
+
+
+def _potential_term(potential) -> TemperedTerm:
+    if isinstance(potential.owner.op, GibbsPotentialOp):
+        energy, beta = potential.owner.inputs
+        own = _own_beta(potential.name, beta)
+        return TemperedTerm(potential.name, "potential", energy, own, "1", 0)
+    return TemperedTerm(potential.name, "potential", -potential, 1.0, "nats", 0)
+
+
+def _is_gibbs_potential(potential) -> bool:
+    return potential.owner is not None and isinstance(potential.owner.op, GibbsPotentialOp)
+
+
+def tempered_terms(
+    model: pm.Model, tempered: Sequence[str] | None = None
+) -> tuple[TemperedTerm, ...]:
+    """Return the terms to temper: by default every observed variable and GibbsPotential."""
+    corrections = [p.name for p in model.potentials if p.name.endswith(CORRECTION_SUFFIX)]
+    if corrections:
+        raise TemperedTermError(
+            f"this model was made by temper() (it holds {corrections[0]!r}). Pass the original "
+            "model, with target_beta= or betas= for other temperatures."
+        )
+    observed = {rv.name: rv for rv in model.observed_RVs}
+    potentials = {p.name: p for p in model.potentials}
+    if tempered is None:
+        names = [*observed, *(n for n, p in potentials.items() if _is_gibbs_potential(p))]
+    else:
+        names = [tempered] if isinstance(tempered, str) else list(tempered)
+        for name in names:
+            if name not in observed and name not in potentials:
+                raise TemperedTermError(
+                    f"tempered={names}: {name!r} is not an observed variable or a Potential of "
+                    f"this model. It has observed variables {sorted(observed)} and Potentials "
+                    f"{sorted(potentials)}."
+                )
+    if not names:
+        raise TemperedTermError(
+            "nothing to temper: the model has no observed variable and no GibbsPotential. "
+            + (
+                f"Name the Potentials that are energies: tempered={sorted(potentials)}."
+                if potentials
+                else "Add a likelihood, a GibbsLoss or a GibbsPotential."
+            )
+        )
+    return tuple(
+        _observed_term(model, observed[name])
+        if name in observed
+        else _potential_term(potentials[name])
+        for name in names
+    )
+
+
+def common_beta(terms: Sequence[TemperedTerm]) -> float:
+    """Target of several terms: 1 with a likelihood among them, else the common beta."""
+    if any(term.kind == "likelihood" for term in terms):
+        return 1.0
+    betas = sorted({term.beta for term in terms if term.beta > 0})
+    if not betas:
+        raise InverseTemperatureError(
+            "every tempered term has beta = 0, so that the model is its prior. Give the terms a "
+            "beta > 0; sample_tempered samples the prior as its lowest rung anyway."
+        )
+    # without a common value the largest is the target, and ratios are at most 1
+    return betas[-1]
+
+
+def _warn_detached(model: pm.Model) -> None:
+    if not model.potentials:
+        return
+    graphs = model.replace_rvs_by_values(model.potentials)
+    for potential, graph in zip(model.potentials, graphs, strict=True):
+        if not set(model.value_vars) & set(ancestors([graph])):
+            warnings.warn(
+                f"the Potential {potential.name!r} depends on no free variable: it adds a "
+                "constant and changes nothing. An observed variable inside a Potential stands "
+                "for its data, not for its log-likelihood. To temper a likelihood use "
+                "pm_statmech.temper(model, beta); to add a loss use GibbsLoss.",
+                DetachedPotentialWarning,
+                stacklevel=3,
+            )
+
+
+def _why_not_normalised(model: pm.Model, tempered: set[str]) -> str:
+    kept = [p.name for p in model.potentials if p.name not in tempered]
+    if kept:
+        return f"the Potential {kept[0]!r} stays with the prior"
+    untempered = [rv.name for rv in model.observed_RVs if rv.name not in tempered]
+    if untempered:
+        return f"the observed variable {untempered[0]!r} is left untempered"
+    for rv in model.free_RVs:
+        if isinstance(rv.owner.op, FlatRV | HalfFlatRV):
+            return f"{rv.name!r} is flat: its prior has no integral"
+        transform = model.rvs_to_transforms[rv]
+        default = _default_transform(rv.owner.op, rv)
+        if transform is not None and type(transform) is not type(default):
+            return f"the transform {transform.name!r} of {rv.name!r} may cut its support"
+    return ""
+
+
+def tempered_model(
+    model: pm.Model | None = None, *, tempered: Sequence[str] | None = None
+) -> TemperedModel:
+    r"""Split a model into log prior and energy.
+
+    .. math:: \log p(\theta, y) = \log \pi_0(\theta) - \beta_* E(\theta)
+
+    Parameters
+    ----------
+    model : the PyMC model, by default the one in context.
+    tempered : names of the observed variables and Potentials that form the energy. By default
+        every observed variable and every GibbsPotential; a plain Potential is a constraint and
+        stays with the prior.
+
+    Returns
+    -------
+    TemperedModel : frozen; its graphs are on the model's value variables.
+
+    Examples
+    --------
+    >>> import pymc as pm, pm_statmech as pms
+    >>> with pm.Model() as model:
+    ...     mu = pm.Normal("mu")
+    ...     y = pm.Normal("y", mu, observed=[1.0, 2.0])
+    >>> split = pms.tempered_model(model)
+    >>> split.target_beta, split.prior_normalised, [term.kind for term in split.terms]
+    (1.0, True, ['likelihood'])
+    """
+    model = pm.modelcontext(model)
+    if not model.free_RVs:
+        raise UnsupportedVariableError(
+            "the model has no free variable, so there is nothing to sample."
+        )
+    terms = tempered_terms(model, tempered)
+    _warn_detached(model)
+    target = common_beta(terms)
+    names = {term.name for term in terms}
+    total = sum(
+        pt.constant(np.float64(term.beta / target)) * pt.sum(pt.cast(term.pointwise, "float64"))
+        for term in terms
+    )
+    [energy] = model.replace_rvs_by_values([total])
+    kept = [v for v in [*model.basic_RVs, *model.potentials] if v.name not in names]
+    log_prior = model.logp(vars=kept, jacobian=True, sum=True)
+    reason = _why_not_normalised(model, names)
+    return TemperedModel(
+        model=model,
+        log_prior=log_prior,
+        energy=energy,
+        value_vars=tuple(model.value_vars),
+        target_beta=target,
+        prior_normalised=not reason,
+        prior_reason=reason,
+        terms=terms,
+    )
+
+
+CORRECTION_SUFFIX = "__tempering"
+
+
+def copy_model(model: pm.Model) -> pm.Model:
+    """Copy a model with its initial values and the order of its variables.
+
+    PyMC's own copy refuses initial values and reorders free variables, which misaligns every
+    flat vector of parameters.
+    """
+    initial = dict(model.rvs_to_initial_values)
+    try:
+        for rv in initial:
+            model.rvs_to_initial_values[rv] = None
+        fgraph, _ = fgraph_from_model(model)
+    finally:
+        model.rvs_to_initial_values.update(initial)
+    copy = model_from_fgraph(fgraph, mutate_fgraph=True)
+    for kind in ("free_RVs", "observed_RVs", "potentials", "deterministics", "data_vars"):
+        order = {v.name: k for k, v in enumerate(getattr(model, kind))}
+        getattr(copy, kind).sort(key=lambda v, order=order: order[v.name])
+    for rv, value in initial.items():
+        if value is not None:
+            copy.rvs_to_initial_values[copy[rv.name]] = value
+    return copy
+
+
+def temper(
+    model: pm.Model | None = None,
+    beta: float = 1.0,
+    *,
+    tempered: Sequence[str] | None = None,
+    name: str = "inverse_temperature",
+) -> pm.Model:
+    r"""Copy of a model with its tempered terms at another inverse temperature.
+
+    .. math:: \log p = \log \pi_0(\theta) - \beta\, E(\theta)
+
+    The copy keeps observed variables as they are, so that prediction works and log-likelihoods
+    are those of the data, and adds to each tempered term k the Potential
+    ``-(beta * ratio_k - beta_k) E_k``, named ``{term}__tempering``.
+
+    Parameters
+    ----------
+    model : the PyMC model, by default the one in context.
+    beta : the inverse temperature, >= 0. The model's own is ``tempered_model(model).target_beta``.
+    tempered : as in `tempered_model`.
+    name : of the ``pm.Data`` that holds beta in the copy; change it with ``pm.set_data``.
+
+    Returns
+    -------
+    pm.Model : same names, dims, coords, initial values and order of variables.
+
+    Examples
+    --------
+    >>> import pymc as pm, pm_statmech as pms
+    >>> with pm.Model() as model:
+    ...     mu = pm.Normal("mu")
+    ...     y = pm.Normal("y", mu, observed=[1.0, 2.0])
+    >>> hot = pms.temper(model, 0.37)
+    >>> [v.name for v in hot.potentials], hot["inverse_temperature"].get_value().item()
+    (['y__tempering'], 0.37)
+    """
+    model = pm.modelcontext(model)
+    beta = check_beta(beta)
+    target = common_beta(tempered_terms(model, tempered))
+    _warn_detached(model)
+    copy = copy_model(model)
+    terms = tempered_terms(copy, tempered)
+    with copy:
+        node = pm.Data(name, np.float64(beta))
+        for term in terms:
+            ratio = pt.constant(np.float64(term.beta / target))
+            change = node * ratio - pt.constant(np.float64(term.beta))
+            energy = pt.cast(term.pointwise, "float64")
+            # where the energy is infinite the term itself already is, and inf - inf is NaN
+            correction = pt.switch(pt.isinf(energy), pt.zeros_like(energy), -change * energy)
+            pm.Potential(f"{term.name}{CORRECTION_SUFFIX}", correction)
+    return copy
