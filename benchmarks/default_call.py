@@ -76,7 +76,9 @@ def main() -> None:
     logging.getLogger("pymc").setLevel(logging.ERROR)
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     print(f"{seeds} seeds; seconds are CPU seconds, most of them model building and tracing")
-    print(f"{'problem':24} {'method':16} {'in 2 se':>8} {'rms':>8} {'reported':>9} {'s':>7} {'T':>9}")
+    print(
+        f"{'problem':24} {'method':16} {'in 2 se':>8} {'rms':>8} {'reported':>9} {'s':>7} {'T':>9}"
+    )
     for system in problems():
         times = {}
         for name, method in (("sample_tempered", own), ("pm.sample_smc", smc)):

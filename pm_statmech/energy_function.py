@@ -114,10 +114,14 @@ class EnergyFunction:
 
     Parameters
     ----------
-    address : of the C function (double* x, double* value, int64* words).
-    layout : of x.
-    shared : the containers of the model's data, read again by `bind`.
-    library : keeps the native code alive.
+    address
+        of the C function (double* x, double* value, int64* words).
+    layout
+        of x.
+    shared
+        the containers of the model's data, read again by `bind`.
+    library
+        keeps the native code alive.
     """
 
     address: int
@@ -195,7 +199,8 @@ def compile_energy_function(
 
     Raises
     ------
-    UnsupportedVariableError : the model has discrete free variables, or data that are not arrays.
+    UnsupportedVariableError
+        the model has discrete free variables, or data that are not arrays.
     """
     discrete = [v.name for v in split.value_vars if v.type.dtype not in ("float64", "float32")]
     if discrete:

@@ -248,18 +248,26 @@ def GibbsLoss(
 
     Parameters
     ----------
-    name : of the variable.
-    prediction : tensor that broadcasts to the shape of `observed`, or a tuple of them, such as
+    name
+        of the variable.
+    prediction
+        tensor that broadcasts to the shape of `observed`, or a tuple of them, such as
         (location, scale) or (lower, upper), as the loss takes them.
-    loss : one of ``pm_statmech.losses``, or a function (observed, *prediction) -> pointwise
+    loss
+        one of ``pm_statmech.losses``, or a function ``(observed, *prediction)`` -> pointwise
         values written in PyTensor.
-    observed : the data, array or ``pm.Data``; finite, complete, not empty.
-    beta : inverse temperature >= 0, in the inverse of the loss's unit. A number becomes the
+    observed
+        the data, array or ``pm.Data``; finite, complete, not empty.
+    beta
+        inverse temperature >= 0, in the inverse of the loss's unit. A number becomes the
         data node ``{name}_beta``, to be changed with ``pm.set_data``; a tensor or ``pm.Data``
         is used as it is. It multiplies the *sum* of the losses.
-    weights : one factor >= 0 an observation.
-    random : ``random(prediction, rng, size)`` -> draws, for predictive sampling.
-    dims : of the observations.
+    weights
+        one factor >= 0 an observation.
+    random
+        ``random(prediction, rng, size)`` -> draws, for predictive sampling.
+    dims
+        of the observations.
 
     Returns
     -------
@@ -268,7 +276,8 @@ def GibbsLoss(
     Raises
     ------
     LossError, ShapeMismatchError, ObservedDataError, ImproperScaleError,
-    InverseTemperatureError : each names the variable, what was seen and what to do.
+    InverseTemperatureError
+        each names the variable, what was seen and what to do.
 
     Notes
     -----
@@ -339,9 +348,12 @@ def GibbsPotential(name: str, energy, *, beta=1.0):
 
     Parameters
     ----------
-    name : of the Potential.
-    energy : scalar tensor that depends on the model's free variables; it does not contain beta.
-    beta : number >= 0, which becomes the data node ``{name}_beta``, or a ``pm.Data``.
+    name
+        of the Potential.
+    energy
+        scalar tensor that depends on the model's free variables; it does not contain beta.
+    beta
+        number >= 0, which becomes the data node ``{name}_beta``, or a ``pm.Data``.
 
     Examples
     --------

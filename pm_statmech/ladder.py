@@ -89,10 +89,14 @@ def equal_rejection(
 
     Parameters
     ----------
-    betas : (K,) the rungs at which rejections were measured, increasing.
-    rejections : (K - 1,) swap rejection of each neighbouring pair.
-    required : the rungs that must be present, exactly; its ends are the ladder's ends.
-    n_rungs : how many rungs without required ones in the way; by default twice the barrier
+    betas
+        (K,) the rungs at which rejections were measured, increasing.
+    rejections
+        (K - 1,) swap rejection of each neighbouring pair.
+    required
+        the rungs that must be present, exactly; its ends are the ladder's ends.
+    n_rungs
+        how many rungs without required ones in the way; by default twice the barrier
         and at least six.
 
     Returns

@@ -256,18 +256,24 @@ def minimise(model: pm.Model | None = None, *, tempered=None, start: dict | None
 
     Parameters
     ----------
-    model : by default the one in context; flat priors are welcome.
-    tempered : as in `tempered_model`.
-    start : {variable: value} to start from, constrained; by default the model's initial point.
+    model
+        by default the one in context; flat priors are welcome.
+    tempered
+        as in `tempered_model`.
+    start
+        {variable: value} to start from, constrained; by default the model's initial point.
 
     Returns
     -------
-    Minimum : point, energy, objective, method, converged, message.
+    Minimum
+        point, energy, objective, method, converged, message.
 
     Raises
     ------
-    UnsupportedVariableError : a free variable is discrete.
-    EnergyError : the objective is not finite at the start.
+    UnsupportedVariableError
+        a free variable is discrete.
+    EnergyError
+        the objective is not finite at the start.
 
     Examples
     --------

@@ -26,21 +26,27 @@ def compute_loss(
 
     Parameters
     ----------
-    dt : a tree with a group ``posterior``, from `sample_tempered`, ``pm.sample`` or elsewhere.
-    model : the model, by default the one in context. For a trace of ``temper(model, beta)``
+    dt
+        a tree with a group ``posterior``, from `sample_tempered`, ``pm.sample`` or elsewhere.
+    model
+        the model, by default the one in context. For a trace of ``temper(model, beta)``
         pass the original model, and beta as `target_beta`.
-    tempered : as in `tempered_model`.
-    target_beta : the temperature of the draws; by default what the tree says, or else the
+    tempered
+        as in `tempered_model`.
+    target_beta
+        the temperature of the draws; by default what the tree says, or else the
         model's own.
 
     Returns
     -------
-    DataTree : a copy of `dt` with the group ``loss`` and, for likelihoods, ``log_likelihood``
+    DataTree
+        a copy of `dt` with the group ``loss`` and, for likelihoods, ``log_likelihood``
         at power one. The attribute ``target_beta`` tells `loo` how hot the draws are.
 
     Raises
     ------
-    TreeError : there is no posterior, or it lacks a free variable.
+    TreeError
+        there is no posterior, or it lacks a free variable.
 
     Examples
     --------

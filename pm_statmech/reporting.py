@@ -178,11 +178,13 @@ def verdict(dt: DataTree) -> Verdict:
 
     Parameters
     ----------
-    dt : the tree of `sample_tempered`.
+    dt
+        the tree of `sample_tempered`.
 
     Returns
     -------
-    Verdict : findings, each with its question, level (good, doubtful, bad, note), sentence and
+    Verdict
+        findings, each with its question, level (good, doubtful, bad, note), sentence and
         number; ``print(verdict(dt))`` shows the sentences.
 
     Examples
@@ -206,8 +208,10 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:0 auto;padding:1r
 h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2rem}
 ul.verdict{list-style:none;padding:0}ul.verdict li{margin:.4rem 0;padding:.5rem .75rem;
 border-left:.4rem solid;background:#f6f6f6}
-.good{border-color:#0072b2}.doubtful{border-color:#e69f00}.bad{border-color:#d55e00}
-.note{border-color:#888}.mark{font-weight:600}
+ul.verdict li.good{border-left-color:#0072b2}
+ul.verdict li.doubtful{border-left-color:#e69f00}
+ul.verdict li.bad{border-left-color:#d55e00}
+ul.verdict li.note{border-left-color:#888}.mark{font-weight:600}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;white-space:nowrap}
 th,td{text-align:right;padding:.2rem .6rem;border-bottom:1px solid #ddd}
 img{max-width:100%;height:auto}dt{font-weight:600}dd{margin:0 0 .5rem}
@@ -220,6 +224,11 @@ img{max-width:100%;height:auto}dt{font-weight:600}dd{margin:0 0 .5rem}
 <h2>Run</h2><dl>$facts</dl>
 </body></html>
 """)
+
+
+def _unit(unit: str) -> str:
+    words = {"1": "a pure number", "nats": "nats", "unspecified": "an unspecified unit"}
+    return words.get(unit, f"units of {unit}")
 
 
 def _picture(dt: DataTree) -> str:
@@ -238,12 +247,15 @@ def report(dt: DataTree, path: str | Path) -> Path:
 
     Parameters
     ----------
-    dt : the tree of `sample_tempered`.
-    path : of the file to write; its folder must exist.
+    dt
+        the tree of `sample_tempered`.
+    path
+        of the file to write; its folder must exist.
 
     Returns
     -------
-    Path : of the page.
+    Path
+        of the page.
 
     Examples
     --------
@@ -266,7 +278,7 @@ def report(dt: DataTree, path: str | Path) -> Path:
     facts = {
         "Target": f"inverse_temperature = {attrs['target_beta']:.6g}",
         "Tempered terms": "; ".join(
-            f"{t.name} ({t.kind}, loss in {t.unit}, beta = {t.ratio * attrs['target_beta']:.6g}, "
+            f"{t.name} ({t.kind}, loss in {_unit(t.unit)}, beta = {t.ratio * attrs['target_beta']:.6g}, "
             f"{t.n_observations} observations)"
             for t in terms
         ),

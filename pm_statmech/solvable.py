@@ -28,10 +28,14 @@ class SolvableSystem:
 
     Parameters
     ----------
-    name : of the system.
-    model : () -> a fresh PyMC model.
-    log_partition, mean_energy, energy_variance : functions of beta.
-    posterior : beta -> {variable: (mean, sd)}, exact, or None where it has no simple form.
+    name
+        of the system.
+    model
+        () -> a fresh PyMC model.
+    log_partition, mean_energy, energy_variance
+        functions of beta.
+    posterior
+        beta -> {variable: (mean, sd)}, exact, or None where it has no simple form.
     """
 
     name: str

@@ -55,14 +55,22 @@ class TemperedModel:
 
     Parameters
     ----------
-    model : the PyMC model that was split.
-    log_prior : scalar graph, log pi_0 with the Jacobians of the transforms, on `value_vars`.
-    energy : scalar graph, E without beta, on `value_vars`. +inf is legal.
-    value_vars : the unconstrained variables, in the model's order.
-    target_beta : the model's own beta: the common one of its losses, or 1 with a likelihood.
-    prior_normalised : whether exp(log_prior) integrates to 1, so that log Z(0) = 0.
-    prior_reason : why it may not, or "".
-    terms : the tempered terms, with their own beta and unit.
+    model
+        the PyMC model that was split.
+    log_prior
+        scalar graph, log pi_0 with the Jacobians of the transforms, on `value_vars`.
+    energy
+        scalar graph, E without beta, on `value_vars`. +inf is legal.
+    value_vars
+        the unconstrained variables, in the model's order.
+    target_beta
+        the model's own beta: the common one of its losses, or 1 with a likelihood.
+    prior_normalised
+        whether exp(log_prior) integrates to 1, so that log Z(0) = 0.
+    prior_reason
+        why it may not, or "".
+    terms
+        the tempered terms, with their own beta and unit.
     """
 
     model: pm.Model
@@ -233,14 +241,17 @@ def tempered_model(
 
     Parameters
     ----------
-    model : the PyMC model, by default the one in context.
-    tempered : names of the observed variables and Potentials that form the energy. By default
+    model
+        the PyMC model, by default the one in context.
+    tempered
+        names of the observed variables and Potentials that form the energy. By default
         every observed variable and every GibbsPotential; a plain Potential is a constraint and
         stays with the prior.
 
     Returns
     -------
-    TemperedModel : frozen; its graphs are on the model's value variables.
+    TemperedModel
+        frozen; its graphs are on the model's value variables.
 
     Examples
     --------
@@ -324,14 +335,19 @@ def temper(
 
     Parameters
     ----------
-    model : the PyMC model, by default the one in context.
-    beta : the inverse temperature, >= 0. The model's own is ``tempered_model(model).target_beta``.
-    tempered : as in `tempered_model`.
-    name : of the ``pm.Data`` that holds beta in the copy; change it with ``pm.set_data``.
+    model
+        the PyMC model, by default the one in context.
+    beta
+        the inverse temperature, >= 0. The model's own is ``tempered_model(model).target_beta``.
+    tempered
+        as in `tempered_model`.
+    name
+        of the ``pm.Data`` that holds beta in the copy; change it with ``pm.set_data``.
 
     Returns
     -------
-    pm.Model : same names, dims, coords, initial values and order of variables.
+    pm.Model
+        same names, dims, coords, initial values and order of variables.
 
     Examples
     --------

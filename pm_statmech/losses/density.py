@@ -57,10 +57,13 @@ def density_power(distribution: type[pm.Distribution], alpha: float, **fixed_par
 
     Parameters
     ----------
-    distribution : a PyMC distribution, one of Normal, Exponential, Laplace, StudentT,
+    distribution
+        a PyMC distribution, one of Normal, Exponential, Laplace, StudentT,
         Bernoulli: those whose integral has a closed form here.
-    alpha : the power, > 0; 0.1 to 0.5 are common.
-    fixed_parameters : parameters passed by name and not estimated, such as ``nu=4``. The
+    alpha
+        the power, > 0; 0.1 to 0.5 are common.
+    fixed_parameters
+        parameters passed by name and not estimated, such as ``nu=4``. The
         others come from the prediction, in the order of the distribution's arguments.
 
     Examples

@@ -23,21 +23,34 @@ class Loss:
 
     Parameters
     ----------
-    name : how it is called in tables and errors.
-    law : ``law(observed, *prediction)`` -> one value an observation, written in PyTensor.
-    parameters : its fixed constants, as (name, value) pairs.
-    unit : the unit of a loss value, as a power of the unit of y: ``"y"``, ``"y^2"``, or ``"1"``.
+    name
+        how it is called in tables and errors.
+    law
+        ``law(observed, *prediction)`` -> one value an observation, written in PyTensor.
+    parameters
+        its fixed constants, as (name, value) pairs.
+    unit
+        the unit of a loss value, as a power of the unit of y: ``"y"``, ``"y^2"``, or ``"1"``.
         beta carries the inverse of it, since beta times the energy is a pure number.
-    bound : the supremum of the loss; infinite for most.
-    smooth : whether it is differentiable everywhere in the prediction.
-    convex : whether it is convex in the prediction.
-    additive : whether the energy is a sum over observations.
-    proper_scale : whether a scale it is given may itself be estimated.
-    residual : whether it is a function of ``observed - prediction``; such a loss takes an
+    bound
+        the supremum of the loss; infinite for most.
+    smooth
+        whether it is differentiable everywhere in the prediction.
+    convex
+        whether it is convex in the prediction.
+    additive
+        whether the energy is a sum over observations.
+    proper_scale
+        whether a scale it is given may itself be estimated.
+    residual
+        whether it is a function of ``observed - prediction``; such a loss takes an
         optional second prediction, a scale, that divides the residual.
-    signature : core dimensions, ``"(observed),(prediction)...->(loss)"``.
-    source : the user's own function, for a loss made from a plain callable.
-    smoothed : width -> a differentiable law that tends to this one's as the width, in the unit of
+    signature
+        core dimensions, ``"(observed),(prediction)...->(loss)"``.
+    source
+        the user's own function, for a loss made from a plain callable.
+    smoothed
+        width -> a differentiable law that tends to this one's as the width, in the unit of
         the law's argument, tends to 0; for a loss with kinks. The width may be a tensor.
 
     Examples

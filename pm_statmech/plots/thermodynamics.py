@@ -39,15 +39,22 @@ def plot_thermodynamics(
 
     Parameters
     ----------
-    dt : the tree of `sample_tempered`.
-    var_names : some of ``mean_energy``, ``heat_capacity``, ``relative_entropy``,
+    dt
+        the tree of `sample_tempered`.
+    var_names
+        some of ``mean_energy``, ``heat_capacity``, ``relative_entropy``,
         ``log_partition``; by default all.
-    plot_collection : to draw on, by default a new one.
-    backend : ``"matplotlib"``, ``"bokeh"`` or ``"plotly"``.
-    labeller : of ArviZ, used for the titles of unknown quantities.
-    visuals : keyword arguments of the visuals ``line``, ``points``, ``band``, ``title``,
+    plot_collection
+        to draw on, by default a new one.
+    backend
+        ``"matplotlib"``, ``"bokeh"`` or ``"plotly"``.
+    labeller
+        of ArviZ, used for the titles of unknown quantities.
+    visuals
+        keyword arguments of the visuals ``line``, ``points``, ``band``, ``title``,
         ``xlabel``, ``xticks``; False leaves one out.
-    pc_kwargs : passed to ``PlotCollection.wrap``.
+    pc_kwargs
+        passed to ``PlotCollection.wrap``.
 
     Returns
     -------

@@ -171,9 +171,12 @@ def anneal(
 
     Parameters
     ----------
-    x, values : (N, d), (N, 2 + 2 d) particles at beta = 0 and the energy function there.
-    stops : increasing betas that must be stages; the last is the coldest.
-    explore_prior : whether the particles are only a start, to be moved at beta = 0 as well.
+    x, values
+        (N, d), (N, 2 + 2 d) particles at beta = 0 and the energy function there.
+    stops
+        increasing betas that must be stages; the last is the coldest.
+    explore_prior
+        whether the particles are only a start, to be moved at beta = 0 as well.
     """
     x, values = x.copy(), values.copy()
     factor = preconditioner(x)

@@ -23,12 +23,18 @@ class Crew:
 
     Parameters
     ----------
-    address, words : the energy function and its data.
-    generators : one NumPy Generator a chain, spawned from the run's seed.
-    controls : one [finished scans, stop flag] a chain, which the compiled loops read.
-    pool : threads; the compiled loops hold no GIL.
-    progress : told of finished scans ten times a second.
-    interrupted : whether Ctrl-C was pressed.
+    address, words
+        the energy function and its data.
+    generators
+        one NumPy Generator a chain, spawned from the run's seed.
+    controls
+        one [finished scans, stop flag] a chain, which the compiled loops read.
+    pool
+        threads; the compiled loops hold no GIL.
+    progress
+        told of finished scans ten times a second.
+    interrupted
+        whether Ctrl-C was pressed.
     """
 
     address: int

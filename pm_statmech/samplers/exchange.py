@@ -40,10 +40,14 @@ def propose_swaps(x, values, replica, betas, parity, uniforms, acceptance):
 
     Parameters
     ----------
-    x : (K, d), values : (K, m), replica : (K,), all permuted in place, energies in column 1.
-    betas : (K,) increasing; parity : 0 or 1.
-    uniforms : (K - 1,) the randomness, one a pair.
-    acceptance : (K - 1,) <- swap probability of each proposed pair, -1 for the others.
+    x
+        (K, d), values : (K, m), replica : (K,), all permuted in place, energies in column 1.
+    betas
+        (K,) increasing; parity : 0 or 1.
+    uniforms
+        (K - 1,) the randomness, one a pair.
+    acceptance
+        (K - 1,) <- swap probability of each proposed pair, -1 for the others.
     """
     for k in range(betas.shape[0] - 1):
         acceptance[k] = -1.0
@@ -122,15 +126,23 @@ def run_scans(
 
     Parameters
     ----------
-    x, values, replica : (K, d), (K, 2 + 2 d), (K,) the ladder's state, changed in place.
-    betas, step_sizes, factors : rungs, with (K, d, d) or (K, d, 1) preconditioner factors.
-    averaging : (K, 5) dual averaging, updated where `adapt` is true.
-    prior_draws : (n_scans, d) independent draws of pi_0, or (0, d) to explore rung 0 by NUTS.
-    control : [finished scans, stop flag], shared with the thread that watches.
-    energy, log_prior, replicas : (n_scans, K); draws : (n_scans, len(kept_rungs), d).
-    swap_sums : (K - 1, 2) sum of acceptance, proposals; rung_sums : (K, 3) sum of acceptance,
+    x, values, replica
+        (K, d), (K, 2 + 2 d), (K,) the ladder's state, changed in place.
+    betas, step_sizes, factors
+        rungs, with (K, d, d) or (K, d, 1) preconditioner factors.
+    averaging
+        (K, 5) dual averaging, updated where `adapt` is true.
+    prior_draws
+        (n_scans, d) independent draws of pi_0, or (0, d) to explore rung 0 by NUTS.
+    control
+        [finished scans, stop flag], shared with the thread that watches.
+    energy, log_prior, replicas
+        (n_scans, K); draws : (n_scans, len(kept_rungs), d).
+    swap_sums
+        (K - 1, 2) sum of acceptance, proposals; rung_sums : (K, 3) sum of acceptance,
         divergences, NaN energies.
-    target_statistics : (n_scans, 5) NUTS statistics of the target rung.
+    target_statistics
+        (n_scans, 5) NUTS statistics of the target rung.
     """
     n_rungs = betas.shape[0]
     refresh = prior_draws.shape[0] > 0

@@ -98,13 +98,19 @@ def nuts_step(
 
     Parameters
     ----------
-    address, words : the energy function and its data.
-    x : (d,) unconstrained position; value : (2 + 2 d,) the energy function there.
-    beta : inverse temperature; step_size : leapfrog step; factor : (d, d) lower triangular, or
+    address, words
+        the energy function and its data.
+    x
+        (d,) unconstrained position; value : (2 + 2 d,) the energy function there.
+    beta
+        inverse temperature; step_size : leapfrog step; factor : (d, d) lower triangular, or
         (d, 1) for a diagonal preconditioner.
-    max_depth : at most 2**max_depth - 1 leapfrog steps.
-    rng : NumPy Generator, the only source of randomness.
-    statistics : (5,) <- acceptance, steps, depth, diverging, NaN energies met.
+    max_depth
+        at most 2**max_depth - 1 leapfrog steps.
+    rng
+        NumPy Generator, the only source of randomness.
+    statistics
+        (5,) <- acceptance, steps, depth, diverging, NaN energies met.
     """
     d = x.shape[0]
     # edges of the trajectory: 0 is the left, 1 the right

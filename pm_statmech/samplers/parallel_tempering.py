@@ -79,28 +79,42 @@ def sample_tempered(
 
     Parameters
     ----------
-    draws, tune : scans kept and scans for tuning, a chain.
-    chains, cores : independent ladders, and threads that carry them (results do not depend on
+    draws, tune
+        scans kept and scans for tuning, a chain.
+    chains, cores
+        independent ladders, and threads that carry them (results do not depend on
         `cores`).
-    random_seed : int, sequence of ints or NumPy Generator.
-    progressbar, quiet : a bar like PyMC's; `quiet` silences bar and messages.
-    var_names : variables of the posterior to keep.
-    target_accept : acceptance that the NUTS step sizes are tuned to.
-    betas : rungs that must be present; others are added until neighbours swap. They may lie
+    random_seed
+        int, sequence of ints or NumPy Generator.
+    progressbar, quiet
+        a bar like PyMC's; `quiet` silences bar and messages.
+    var_names
+        variables of the posterior to keep.
+    target_accept
+        acceptance that the NUTS step sizes are tuned to.
+    betas
+        rungs that must be present; others are added until neighbours swap. They may lie
         above the target.
-    target_beta : the temperature of ``posterior``; by default the model's own, see
+    target_beta
+        the temperature of ``posterior``; by default the model's own, see
         `tempered_model`.
-    tempered : names of the terms that form the energy, see `tempered_model`.
-    keep_tempered : keep the draws of all rungs (``tempered_posterior``); by default while
+    tempered
+        names of the terms that form the energy, see `tempered_model`.
+    keep_tempered
+        keep the draws of all rungs (``tempered_posterior``); by default while
         they are under 256 MiB.
-    idata_kwargs : ``log_likelihood`` and ``log_prior``, as in ``pm.sample``; here both are
+    idata_kwargs
+        ``log_likelihood`` and ``log_prior``, as in ``pm.sample``; here both are
         true unless switched off or larger than 256 MiB.
-    compile_kwargs : for PyTensor.
-    model : by default the one in context.
+    compile_kwargs
+        for PyTensor.
+    model
+        by default the one in context.
 
     Returns
     -------
-    DataTree : ``posterior`` and ``sample_stats`` at the target; ``tempered_posterior``,
+    DataTree
+        ``posterior`` and ``sample_stats`` at the target; ``tempered_posterior``,
         ``tempering`` (energy, log_prior_unconstrained, replica over chain, draw,
         inverse_temperature) and ``ladder``; ``loss`` and ``log_likelihood``, free of beta;
         ``log_prior``, ``observed_data``, ``constant_data``. After Ctrl-C it holds what is

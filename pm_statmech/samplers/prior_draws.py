@@ -35,10 +35,14 @@ class PriorDraws:
 
     Parameters
     ----------
-    function : () -> one flat vector (d,).
-    rngs : its random number generators, seeded anew by `draw`.
-    log_excess : x -> log pi_0(x) - log g(x), or None where the prior is normalised.
-    size : d.
+    function
+        () -> one flat vector (d,).
+    rngs
+        its random number generators, seeded anew by `draw`.
+    log_excess
+        x -> log pi_0(x) - log g(x), or None where the prior is normalised.
+    size
+        d.
     """
 
     function: Callable[[], np.ndarray]
@@ -89,8 +93,10 @@ def compile_prior_draws(
 
     Raises
     ------
-    ImproperPriorError : a flat prior.
-    UnsupportedVariableError : a prior that has no random draws.
+    ImproperPriorError
+        a flat prior.
+    UnsupportedVariableError
+        a prior that has no random draws.
     """
     model = split.model
     pieces = []
@@ -149,8 +155,10 @@ def checked_prior_sample(
 
     Raises
     ------
-    EnergyError : an energy is NaN, or every one is infinite; names a draw.
-    ImproperPriorError : no forward draw lies in the support of pi_0.
+    EnergyError
+        an energy is NaN, or every one is infinite; names a draw.
+    ImproperPriorError
+        no forward draw lies in the support of pi_0.
     """
     n_drawn = max(n, N_CHECKED if prior.exact else N_FOR_Z0)
     draws = prior.draw(n_drawn, int(rng.integers(2**31)))

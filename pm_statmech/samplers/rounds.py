@@ -31,9 +31,12 @@ class Ladders:
 
     Parameters
     ----------
-    betas : (K,); target_rung : index of the model's own beta.
-    x, values, replica : (C, K, d), (C, K, m), (C, K).
-    step_sizes, factors : (K,), (K, d, d or 1), shared by the chains.
+    betas
+        (K,); target_rung : index of the model's own beta.
+    x, values, replica
+        (C, K, d), (C, K, m), (C, K).
+    step_sizes, factors
+        (K,), (K, d, d or 1), shared by the chains.
     """
 
     betas: np.ndarray
@@ -52,8 +55,10 @@ class Record:
 
     Parameters
     ----------
-    energy, log_prior, replica : (C, n, K); draws : (C, n, kept, d); statistics : (C, n, 5).
-    swap_sums : (C, K - 1, 2) acceptance and proposals; rung_sums : (C, K, 3) acceptance,
+    energy, log_prior, replica
+        (C, n, K); draws : (C, n, kept, d); statistics : (C, n, 5).
+    swap_sums
+        (C, K - 1, 2) acceptance and proposals; rung_sums : (C, K, 3) acceptance,
         divergences, NaN energies.
     """
 

@@ -83,11 +83,13 @@ def stepping_stone(dt: DataTree) -> xr.Dataset:
 
     Parameters
     ----------
-    dt : the tree of `sample_tempered`.
+    dt
+        the tree of `sample_tempered`.
 
     Returns
     -------
-    Dataset : ``log_evidence`` and ``mcse`` in nats; for each pair of rungs ``log_ratio`` and
+    Dataset
+        ``log_evidence`` and ``mcse`` in nats; for each pair of rungs ``log_ratio`` and
         its ``log_ratio_mcse``, with the one-sided estimates ``forward`` and ``backward``,
         which disagree where neighbours overlap badly. Relative to Z(0), see attrs.
 

@@ -22,11 +22,13 @@ def ladder_summary(dt: DataTree) -> pd.DataFrame:
 
     Parameters
     ----------
-    dt : the tree of `sample_tempered`.
+    dt
+        the tree of `sample_tempered`.
 
     Returns
     -------
-    DataFrame : indexed by ``inverse_temperature`` to three digits, with ``mean_energy``,
+    DataFrame
+        indexed by ``inverse_temperature`` to three digits, with ``mean_energy``,
         ``heat_capacity``, ``relative_entropy``, ``log_partition`` and their errors,
         ``swap_rejection`` with the next colder rung, ``barrier`` from 0 to here,
         ``acceptance_rate``, ``ess_energy`` and ``r_hat_energy`` over the independent ladders.

@@ -54,7 +54,8 @@ def thermodynamics(dt: DataTree) -> xr.Dataset:
 
     Parameters
     ----------
-    dt : the tree of `sample_tempered`.
+    dt
+        the tree of `sample_tempered`.
 
     Returns
     -------

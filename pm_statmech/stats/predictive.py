@@ -83,8 +83,10 @@ def loo(dt: DataTree, *, var_name: str | None = None) -> ELPDData | ExpectedLoss
 
     Parameters
     ----------
-    dt : tree with the groups ``posterior`` and ``loss`` (see `compute_loss`).
-    var_name : the term, where there are several.
+    dt
+        tree with the groups ``posterior`` and ``loss`` (see `compute_loss`).
+    var_name
+        the term, where there are several.
 
     Returns
     -------
@@ -93,7 +95,8 @@ def loo(dt: DataTree, *, var_name: str | None = None) -> ELPDData | ExpectedLoss
 
     Raises
     ------
-    TreeError : the tree has no pointwise losses, or several terms and no name.
+    TreeError
+        the tree has no pointwise losses, or several terms and no name.
 
     Notes
     -----
