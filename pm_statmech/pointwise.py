@@ -57,8 +57,8 @@ def compute_loss(
     ...     dt = pm.sample(10, tune=10, chains=1, nuts_sampler="pymc", progressbar=False,
     ...                    random_seed=1, quiet=True, compute_convergence_checks=False)
     ...     dt = pms.compute_loss(dt)
-    >>> dict(dt["loss"].sizes)
-    {'chain': 1, 'draw': 10, 'y_dim_0': 2}
+    >>> dt["loss"]["y"].shape
+    (1, 10, 2)
     """
     model = pm.modelcontext(model)
     if not isinstance(dt, DataTree) or "posterior" not in dt.children:
