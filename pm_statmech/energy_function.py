@@ -14,6 +14,7 @@ This file holds everything that depends on the internals ``fn.vm.jit_fn`` and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
@@ -106,6 +107,32 @@ def layout_of(split: TemperedModel) -> Layout:
         point = split.model.initial_point()
         shapes = [np.shape(point[v.name]) for v in split.value_vars]
     return Layout(tuple(str(v.name) for v in split.value_vars), tuple(shapes))
+
+
+def flat_point(split: TemperedModel, layout: Layout, values: Mapping) -> np.ndarray:
+    """Flat unconstrained vector (d,) of constrained values; missing ones are the initial point's.
+
+    Raises
+    ------
+    UnsupportedVariableError
+        a name that is not a free variable of the model.
+    """
+    model = split.model
+    unknown = sorted(set(values) - {rv.name for rv in model.free_RVs})
+    if unknown:
+        raise UnsupportedVariableError(
+            f"{unknown} are not free variables of the model, which has "
+            f"{[rv.name for rv in model.free_RVs]}."
+        )
+    point = model.initial_point(random_seed=0)
+    for rv, value_var in zip(model.free_RVs, split.value_vars, strict=True):
+        if rv.name in values:
+            transform = model.rvs_to_transforms[rv]
+            value = pt.constant(np.asarray(values[rv.name], dtype=rv.type.dtype))
+            if transform is not None:
+                value = transform.forward(value, *rv.owner.inputs)
+            point[value_var.name] = value.eval()
+    return np.concatenate([np.ravel(point[name]) for name in layout.names]).astype(float)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pymc.pytensorf import rewrite_pregrad
 from pytensor.graph.replace import clone_replace
 from scipy import optimize, sparse
 
-from pm_statmech.energy_function import Layout, layout_of
+from pm_statmech.energy_function import Layout, flat_point, layout_of
 from pm_statmech.errors import EnergyError, UnsupportedVariableError
 from pm_statmech.gibbs import GibbsLossRV
 from pm_statmech.losses import Loss
@@ -311,21 +311,8 @@ def minimise(model: pm.Model | None = None, *, tempered=None, start: dict | None
 
 def _general(split: TemperedModel, layout: Layout, start: dict | None):
     """Newton or L-BFGS, through smoothed losses where the model has kinks."""
-    model = split.model
-    initial = model.initial_point(random_seed=0)
-    if start is not None:
-        unknown = sorted(set(start) - {rv.name for rv in model.free_RVs})
-        if unknown:
-            raise UnsupportedVariableError(f"start: {unknown} are not free variables of the model.")
-        for rv, value_var in zip(model.free_RVs, split.value_vars, strict=True):
-            if rv.name in start:
-                transform = model.rvs_to_transforms[rv]
-                value = pt.constant(np.asarray(start[rv.name], dtype=rv.type.dtype))
-                if transform is not None:
-                    value = transform.forward(value, *rv.owner.inputs)
-                initial[value_var.name] = value.eval()
-    x = np.concatenate([np.ravel(initial[name]) for name in layout.names]).astype(float)
-    losses = [_loss_of(model, term.name) for term in split.terms]
+    x = flat_point(split, layout, start or {})
+    losses = [_loss_of(split.model, term.name) for term in split.terms]
     kinked = [loss for loss in losses if loss is not None and not loss.smooth]
     second_order = layout.size <= NEWTON_LIMIT
     method = "Newton" if second_order else "L-BFGS"
@@ -339,7 +326,8 @@ def _general(split: TemperedModel, layout: Layout, start: dict | None):
         value, slope = objective.value_and_gradient(x, width)
         if not np.isfinite(value) or not np.all(np.isfinite(slope)):
             raise EnergyError(
-                f"beta E - log pi_0 is {value} at the start {initial}: give a better start=."
+                f"beta E - log pi_0 is {value} at the start {x} (unconstrained scale): give "
+                "a better start=."
             )
         found = (newton if second_order else limited_memory)(objective, x, width)
         previous, x = x, found.x

@@ -278,8 +278,8 @@ def report(dt: DataTree, path: str | Path) -> Path:
     facts = {
         "Target": f"inverse_temperature = {attrs['target_beta']:.6g}",
         "Tempered terms": "; ".join(
-            f"{t.name} ({t.kind}, loss in {_unit(t.unit)}, beta = {t.ratio * attrs['target_beta']:.6g}, "
-            f"{t.n_observations} observations)"
+            f"{t.name} ({t.kind}, loss in {_unit(t.unit)}, beta = "
+            f"{t.ratio * attrs['target_beta']:.6g}, {t.n_observations} observations)"
             for t in terms
         ),
         "Draws": f"{dt['posterior'].sizes['chain']} ladders of "

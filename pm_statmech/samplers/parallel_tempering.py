@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -12,6 +12,7 @@ import pymc as pm
 from xarray import DataTree
 
 from pm_statmech import datatree
+from pm_statmech.energy_function import Layout, flat_point
 from pm_statmech.errors import InverseTemperatureError, TreeError
 from pm_statmech.ladder import check_beta, check_ladder
 from pm_statmech.samplers.annealing import anneal
@@ -22,8 +23,8 @@ from pm_statmech.samplers.prior_draws import (
     refuse_flat_priors,
 )
 from pm_statmech.samplers.progress import LadderProgress
-from pm_statmech.samplers.rounds import from_pilot, run_round, tune_ladders
-from pm_statmech.tempering import tempered_model
+from pm_statmech.samplers.rounds import from_pilot, place_initvals, run_round, tune_ladders
+from pm_statmech.tempering import TemperedModel, tempered_model
 
 # a child of PyMC's logger, so that its messages look and obey like PyMC's own
 _log = logging.getLogger("pymc.pm_statmech")
@@ -49,6 +50,18 @@ def _check_count(name: str, value, least: int) -> int:
     return int(value)
 
 
+def _starts(
+    initvals: Mapping | Sequence[Mapping] | None, split: TemperedModel, layout: Layout, chains: int
+) -> list[np.ndarray]:
+    """Flat starting points, one a chain, or none."""
+    if initvals is None:
+        return []
+    each = [initvals] * chains if isinstance(initvals, Mapping) else list(initvals)
+    if len(each) != chains:
+        raise ValueError(f"initvals has {len(each)} points for {chains} chains: one a chain.")
+    return [flat_point(split, layout, values) for values in each]
+
+
 def sample_tempered(
     draws: int = 1000,
     *,
@@ -59,6 +72,7 @@ def sample_tempered(
     progressbar: bool = True,
     quiet: bool = False,
     var_names: Sequence[str] | None = None,
+    initvals: Mapping | Sequence[Mapping] | None = None,
     target_accept: float = 0.8,
     betas: Sequence[float] | None = None,
     target_beta: float | None = None,
@@ -90,6 +104,9 @@ def sample_tempered(
         a bar like PyMC's; `quiet` silences bar and messages.
     var_names
         variables of the posterior to keep.
+    initvals
+        {variable: value} for all chains, or one of them a chain, where the target rung starts;
+        they may show a mode that the pilot missed, and never change log Z.
     target_accept
         acceptance that the NUTS step sizes are tuned to.
     betas
@@ -156,6 +173,7 @@ def sample_tempered(
     refuse_flat_priors(model)
     energy_function = split.compile(compile_kwargs)
     prior = compile_prior_draws(split, energy_function, compile_kwargs)
+    starts = _starts(initvals, split, energy_function.layout, n_chains)
 
     seeds = np.random.SeedSequence(
         random_seed.integers(2**63) if isinstance(random_seed, np.random.Generator) else random_seed
@@ -180,6 +198,7 @@ def sample_tempered(
             target_accept=target_accept, rng=rng,
         )  # fmt: skip
         ladders = from_pilot(stages, energy_function, required, target, n_chains, rng)
+        place_initvals(ladders, energy_function, starts)
         progress.stage("tune", rungs=len(ladders.betas))
         ladders = tune_ladders(crew, ladders, prior, n_tune, required, target_accept, rng)
         n_rungs, d = len(ladders.betas), energy_function.size

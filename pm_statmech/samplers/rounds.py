@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from pm_statmech import ladder
+from pm_statmech.errors import EnergyError
 from pm_statmech.samplers.annealing import DENSE_LIMIT, Stage, preconditioner
 from pm_statmech.samplers.crew import Crew
 from pm_statmech.samplers.exchange import run_scans
@@ -126,6 +127,23 @@ def from_pilot(
         step_sizes=np.array([stages[j].step_size for j in origin]),
         factors=stack_factors([stages[j].factor for j in origin]),
     )
+
+
+def place_initvals(ladders: Ladders, energy_function, points: list[np.ndarray]) -> None:
+    """Start the target rung of each chain at a point of the user's, one a chain.
+
+    They may show a mode that no particle of the pilot saw; exchange then weighs it, so that
+    they change where the run starts and not what it tends to.
+    """
+    for c, point in enumerate(points):
+        value = energy_function(point)
+        if not np.all(np.isfinite(value[:2])):
+            raise EnergyError(
+                f"initvals: log prior {value[0]:g} and energy {value[1]:g} at the values for chain "
+                f"{c}. Start where both are finite."
+            )
+        ladders.x[c, ladders.target_rung] = point
+        ladders.values[c, ladders.target_rung] = value
 
 
 def _run_block(

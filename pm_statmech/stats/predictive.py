@@ -22,18 +22,20 @@ from xarray import DataTree
 
 from pm_statmech.datatree import TermInfo, read_terms
 from pm_statmech.errors import TreeError
-from pm_statmech.stats.averages import SAMPLE_DIMS
+from pm_statmech.stats.averages import SAMPLE_DIMS, mcse_of_mean
 
 
 class ExpectedLoss(NamedTuple):
     """Expected out-of-sample loss of a new data set of the same size, by leave-one-out.
 
     `loss` is the sum over observations of E[loss_i | data without i], in `unit`; `se` its
-    standard error over observations; `optimism` how much the in-sample loss is below it.
+    standard error over observations and `mcse` its Monte Carlo error over draws; `optimism` is
+    how much the in-sample loss lies below it.
     """
 
     loss: float
     se: float
+    mcse: float
     optimism: float
     unit: str
     n_data_points: int
@@ -75,6 +77,13 @@ def _relative_efficiency(dt: DataTree) -> float:
     return float(np.mean(sizes)) / (posterior.sizes["chain"] * posterior.sizes["draw"])
 
 
+def _mcse(influence: xr.DataArray) -> float:
+    """Monte Carlo error of a sum over observations, from each draw's influence on its terms."""
+    total = influence.sum([dim for dim in influence.dims if dim not in SAMPLE_DIMS])
+    values = total.transpose(*SAMPLE_DIMS).values * total.size
+    return float(mcse_of_mean(values[..., None])[0])
+
+
 def loo(dt: DataTree, *, var_name: str | None = None) -> ELPDData | ExpectedLoss:
     r"""Leave-one-out predictive accuracy of a tempered posterior.
 
@@ -91,7 +100,8 @@ def loo(dt: DataTree, *, var_name: str | None = None) -> ELPDData | ExpectedLoss
     Returns
     -------
     ELPDData of ArviZ for a likelihood, at power one, to be compared across models and betas;
-    ExpectedLoss for a loss, in its unit.
+    ExpectedLoss for a loss, in its unit. Either has ``mcse``, the Monte Carlo error over draws,
+    beside ``se``, the standard error over observations.
 
     Raises
     ------
@@ -119,21 +129,27 @@ def loo(dt: DataTree, *, var_name: str | None = None) -> ELPDData | ExpectedLoss
     power = target * term.ratio
     tempered = -power * loss
     log_weights, pareto_k = tempered.azstats.psislw(r_eff=_relative_efficiency(dt), dim=SAMPLE_DIMS)
+    weights = np.exp(log_weights - log_weights.max(SAMPLE_DIMS))
+    weights = weights / weights.sum(SAMPLE_DIMS)
     if term.kind == "likelihood":
         if power != 1.0:
             # away from power one the sum of w_i p_i has a tail of its own, p_i^(1 - power)
             _, score_k = ((power - 1.0) * -loss).azstats.psislw(dim=SAMPLE_DIMS)
             pareto_k = np.maximum(pareto_k, score_k)
-        return arviz_stats.loo(
+        found = arviz_stats.loo(
             dt, var_name=term.name, pointwise=True, log_weights=log_weights, pareto_k=pareto_k
         )
-    weights = np.exp(log_weights - log_weights.max(SAMPLE_DIMS))
-    loss_i = (weights * loss).sum(SAMPLE_DIMS) / weights.sum(SAMPLE_DIMS)
+        # relative to its largest value, so that no density underflows
+        score = np.exp(loss.min(SAMPLE_DIMS) - loss)
+        found.mcse = _mcse(weights * score / (weights * score).sum(SAMPLE_DIMS) - weights)
+        return found
+    loss_i = (weights * loss).sum(SAMPLE_DIMS)
     n = int(loss_i.size)
     in_sample = float(loss.mean(SAMPLE_DIMS).sum())
     return ExpectedLoss(
         loss=float(loss_i.sum()),
         se=float(np.sqrt(n * np.var(loss_i.values, ddof=1))) if n > 1 else np.nan,
+        mcse=_mcse(weights * (loss - loss_i)),
         optimism=float(loss_i.sum()) - in_sample,
         unit=term.unit,
         n_data_points=n,

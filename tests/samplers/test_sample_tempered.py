@@ -251,3 +251,26 @@ def test_progress_bar_is_drawn(regression, capsys):
     printed = capsys.readouterr().out
     for word in ("Rungs", "Barrier", "draw"):
         assert word in printed
+
+
+def test_initvals_start_the_target_and_leave_log_z_alone():
+    system = pms.solvable.gaussian_mixture(dimension=2, separation=8.0, prior_sd=5.0)
+    start = {"x": np.full(2, 8.0 / 2 / np.sqrt(2))}
+    dt = pms.sample_tempered(
+        model=system.model(), initvals=start, random_seed=3, quiet=True, idata_kwargs=POINTWISE_OFF
+    )
+    found = pms.stepping_stone(dt)
+    within(found.log_evidence, system.log_partition(1.0), found.mcse)
+    short = pms.sample_tempered(
+        4, tune=0, chains=2, model=system.model(), random_seed=3, quiet=True,
+        initvals=[{"x": [90.0, 90.0]}, {"x": [-90.0, 90.0]}], idata_kwargs=POINTWISE_OFF,
+    )  # fmt: skip
+    # far from everything: the first draws of the coldest rungs still come from there
+    assert float(abs(short["tempered_posterior"]["x"].isel(draw=0)).max()) > 20
+    for bad, message in (
+        ([start], "1 points for 4 chains"),
+        ({"z": 0.0}, r"\['z'\] are not free variables"),
+        ({"x": [np.inf, 0.0]}, "initvals: log prior"),
+    ):
+        with pytest.raises((ValueError, pms.errors.PmStatmechError), match=message):
+            pms.sample_tempered(model=system.model(), initvals=bad, random_seed=3, quiet=True)
