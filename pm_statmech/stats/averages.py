@@ -27,5 +27,9 @@ def pareto_tail(values: np.ndarray) -> float:
 
     The mean is infinite for k >= 1, the variance for k >= 1/2. NaN where it cannot be fitted.
     """
+    # fewer than 25 draws, or a tail of ties, is no tail to fit
+    top = np.sort(values, axis=None)[-max(5, values.size // 10) :]
+    if values.size < 25 or top[0] == top[-1]:
+        return np.nan
     array = xr.DataArray(values, dims=SAMPLE_DIMS)
     return float(array.azstats.pareto_khat(sample_dims=SAMPLE_DIMS, tail="right", r_eff=1.0))

@@ -77,6 +77,33 @@ def _relative_efficiency(dt: DataTree) -> float:
     return float(np.mean(sizes)) / (posterior.sizes["chain"] * posterior.sizes["draw"])
 
 
+def _smoothed_weights(
+    log_density: xr.DataArray, efficiency: float
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Pareto-smoothed log weights of leaving out what adds `log_density`, and the tail's k.
+
+    An observation whose weights have ties for a tail (a 0-1 loss) keeps its raw ones, k = 0.
+    """
+    n_draws = log_density.sizes["chain"] * log_density.sizes["draw"]
+    if n_draws < 25:
+        raise TreeError(
+            f"leave-one-out from {n_draws} draws has no tail to smooth: draw at least 25."
+        )
+    lowest = np.sort(log_density.stack(all_draws=SAMPLE_DIMS).values, axis=-1)
+    tied = lowest[..., 0] == lowest[..., max(5, n_draws // 10)]
+    if not np.any(tied):
+        return log_density.azstats.psislw(r_eff=efficiency, dim=SAMPLE_DIMS)
+    dims = [dim for dim in log_density.dims if dim not in SAMPLE_DIMS]
+    ties = xr.DataArray(tied, dims=dims)
+    # noise far below any weight that matters only breaks the ties for the smoothing
+    spread = np.linspace(0.0, 1e-9, n_draws).reshape(
+        log_density.sizes["chain"], log_density.sizes["draw"]
+    )
+    jitter = xr.DataArray(spread, dims=SAMPLE_DIMS)
+    smoothed, k = (log_density + jitter).azstats.psislw(r_eff=efficiency, dim=SAMPLE_DIMS)
+    return xr.where(ties, -log_density, smoothed), xr.where(ties, 0.0, k)
+
+
 def _mcse(influence: xr.DataArray) -> float:
     """Monte Carlo error of a sum over observations, from each draw's influence on its terms."""
     total = influence.sum([dim for dim in influence.dims if dim not in SAMPLE_DIMS])
@@ -128,7 +155,7 @@ def loo(dt: DataTree, *, var_name: str | None = None) -> ELPDData | ExpectedLoss
     # psislw takes the log density an observation adds, and negates it to leave it out
     power = target * term.ratio
     tempered = -power * loss
-    log_weights, pareto_k = tempered.azstats.psislw(r_eff=_relative_efficiency(dt), dim=SAMPLE_DIMS)
+    log_weights, pareto_k = _smoothed_weights(tempered, _relative_efficiency(dt))
     weights = np.exp(log_weights - log_weights.max(SAMPLE_DIMS))
     weights = weights / weights.sum(SAMPLE_DIMS)
     if term.kind == "likelihood":
