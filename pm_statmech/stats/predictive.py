@@ -156,7 +156,7 @@ def loo(dt: DataTree, *, var_name: str | None = None) -> ELPDData | ExpectedLoss
     power = target * term.ratio
     tempered = -power * loss
     log_weights, pareto_k = _smoothed_weights(tempered, _relative_efficiency(dt))
-    weights = np.exp(log_weights - log_weights.max(SAMPLE_DIMS))
+    weights: xr.DataArray = xr.DataArray(np.exp(log_weights - log_weights.max(SAMPLE_DIMS)))
     weights = weights / weights.sum(SAMPLE_DIMS)
     if term.kind == "likelihood":
         if power != 1.0:
