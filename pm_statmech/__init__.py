@@ -11,7 +11,14 @@ from pm_statmech.plots import plot_thermodynamics
 from pm_statmech.pointwise import compute_loss
 from pm_statmech.reporting import Finding, Verdict, report, verdict
 from pm_statmech.samplers import sample_tempered
-from pm_statmech.stats import ExpectedLoss, ladder_summary, loo, stepping_stone, thermodynamics
+from pm_statmech.stats import (
+    ExpectedLoss,
+    ladder_summary,
+    log_evidence,
+    loo,
+    stepping_stone,
+    thermodynamics,
+)
 from pm_statmech.tempering import TemperedModel, TemperedTerm, temper, tempered_model
 
 __version__ = "0.1.0"
@@ -28,6 +35,7 @@ __all__ = [
     "compute_loss",
     "errors",
     "ladder_summary",
+    "log_evidence",
     "loo",
     "losses",
     "minimise",

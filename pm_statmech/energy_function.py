@@ -26,6 +26,7 @@ import pytensor.tensor as pt
 from numba import types
 from pymc.pytensorf import compile as pymc_compile
 from pymc.pytensorf import rewrite_pregrad
+from pytensor.graph.basic import Constant
 from pytensor.graph.replace import clone_replace
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
 
@@ -149,12 +150,15 @@ class EnergyFunction:
         the containers of the model's data, read again by `bind`.
     library
         keeps the native code alive.
+    expected_cost
+        microseconds a call should take, from the size of its graph and data.
     """
 
     address: int
     layout: Layout
     shared: tuple
     library: object
+    expected_cost: float
 
     @property
     def size(self) -> int:
@@ -219,6 +223,14 @@ def _wrapper_source(d: int, arrays: list[np.ndarray]) -> str:
     return "\n".join(lines)
 
 
+def _expected_cost(function, shared: tuple) -> float:
+    """Microseconds a call should take: 0.3, and .005 a node, .0004 an element of data."""
+    graph = function.maker.fgraph
+    constants = [v.data for v in graph.variables if isinstance(v, Constant)]
+    elements = sum(np.size(a) for a in constants) + sum(np.size(c.value) for c in shared)
+    return 0.3 + 0.005 * len(graph.apply_nodes) + 0.0004 * elements
+
+
 def compile_energy_function(
     split: TemperedModel, compile_kwargs: dict | None = None
 ) -> EnergyFunction:
@@ -280,4 +292,6 @@ def compile_energy_function(
         source, "energy_function", environment, environment, cache_key=key
     )
     library = numba.cfunc(_SIGNATURE, cache=key is not None)(wrapper)
-    return EnergyFunction(int(library.address or 0), layout, shared, library)
+    return EnergyFunction(
+        int(library.address or 0), layout, shared, library, _expected_cost(function, shared)
+    )

@@ -53,6 +53,10 @@ class StalledAnnealingError(PmStatmechError, RuntimeError):
     """The pilot could not lower the temperature any further."""
 
 
+class EvidenceError(PmStatmechError, ValueError):
+    """An evidence that these draws cannot give."""
+
+
 class TreeError(PmStatmechError, ValueError):
     """A DataTree that lacks what a statistic reads."""
 
@@ -67,3 +71,11 @@ class DetachedPotentialWarning(PmStatmechWarning):
 
 class ConvergenceWarning(PmStatmechWarning):
     """A run whose numbers should not be believed yet."""
+
+
+class EvidenceWarning(PmStatmechWarning):
+    """Estimates of one evidence that disagree by more than their errors."""
+
+
+class PhaseTransitionWarning(PmStatmechWarning):
+    """A ladder whose states do not pass between coexisting phases as often as they should."""

@@ -13,7 +13,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # each layer may import from those before it, and from itself
 LAYERS = [
-    ("errors", "ladder", "losses"),
+    ("errors", "ladder", "bridges", "losses"),
     ("gibbs",),
     ("tempering",),
     ("energy_function",),
@@ -27,7 +27,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # mathematics knows neither PyMC nor ArviZ; the densities of PyMC's distributions are the exception
-MATHEMATICS = ["errors.py", "ladder.py", "losses/loss.py", "losses/location.py",
+MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "losses/loss.py", "losses/location.py",
                "losses/margin.py", "losses/scoring.py"]  # fmt: skip
 
 

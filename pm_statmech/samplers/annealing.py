@@ -1,12 +1,16 @@
 r"""The pilot: annealed sequential Monte Carlo from the prior to the coldest rung.
 
-Stage j holds N particles of pi_{beta_j}. The next beta is the one at which the weights
-w_i = exp(-(beta' - beta) E_i) keep an effective sample size of half the particles; these are then
-resampled (systematically) and moved by NUTS, preconditioned by their weighted covariance.
-It places the first ladder and gives every rung a start, a scale and a step size.
+Stage j holds N particles of pi_{beta_j} in two halves. The next beta is the one at which the
+weights w_i = exp(-(beta' - beta) E_i) keep an effective sample size of half the particles; each
+half is resampled (systematically) and moved by HMC, preconditioned by what the *other* half
+looks like, since a preconditioner fitted on the particles that it moves biases log Z. Sweeps
+cycle through three scales of the step, so that a narrow mode is not lost to a wide one's step.
+
+.. math:: \log\frac{Z(\beta')}{Z(\beta)} \approx \log \frac1N \sum_i w_i
 
 Sources: Del Moral, Doucet, Jasra (2006), JRSS B 68(3); the effective-sample-size rule of Jasra,
-Stephens, Doucet, Tsagaris (2011).
+Stephens, Doucet, Tsagaris (2011); the variance from family sizes of Lee and Whiteley (2018),
+Biometrika 105(3).
 """
 
 from __future__ import annotations
@@ -14,73 +18,105 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, types
+from scipy.special import logsumexp
 
 from pm_statmech.errors import StalledAnnealingError
 from pm_statmech.samplers.crew import Crew
-from pm_statmech.samplers.nuts import (
-    ACCEPT,
-    GENERATOR,
-    N_STATISTICS,
-    nuts_step,
-    start_averaging,
-    update_step_size,
-)
+from pm_statmech.samplers.hmc import N_SUMS, SUM_ACCEPT, SUM_MOVES, sweep_particles
 
 ESS_SHARE = 0.5
-N_SWEEPS = 3
-MAX_DEPTH = 8
+SCALES = (1.0, 0.5, 0.25)
+MIN_SWEEPS, MAX_SWEEPS = 3, 12
+STILL_CORRELATED = 0.3
+TARGET_ACCEPT = 0.8
 MAX_STAGES = 500
 DENSE_LIMIT = 200
+KEPT_STARTS = 512
+
+
+@dataclass
+class Population:
+    """Two halves of N/2 particles: all arrays begin (2, N/2).
+
+    Parameters
+    ----------
+    x, values
+        positions (..., d) and energy function values (..., 2 + 2 d).
+    family
+        index of each particle's ancestor at beta = 0.
+    work
+        accumulated work sum_j (beta_{j+1} - beta_j) E along each particle's line.
+    """
+
+    x: np.ndarray
+    values: np.ndarray
+    family: np.ndarray
+    work: np.ndarray
+
+    @property
+    def energies(self) -> np.ndarray:
+        """(2, N/2)."""
+        return self.values[..., 1]
+
+    def pooled(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (N, d) and values (N, 2 + 2 d), halves one after the other."""
+        return (
+            self.x.reshape(-1, self.x.shape[-1]),
+            self.values.reshape(-1, self.values.shape[-1]),
+        )
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Particles (N, d) of one inverse temperature with their energies, and how they moved."""
+    """One inverse temperature of the pilot.
+
+    Parameters
+    ----------
+    beta
+        inverse temperature.
+    x, x_energies
+        (n, d) a few of its particles with their energies (n,).
+    energies
+        (N,) those of all.
+    factor, step_size
+        preconditioner factor and HMC step.
+    log_ratio
+        (2,) log Z(beta) / Z(previous beta) by each half; 0 for the first stage.
+    ess
+        effective sample size of the weights that led here.
+    n_families
+        (2,) distinct ancestors at beta = 0; family_overlap : (2,) chance that two
+        particles share one.
+    sums
+        (4,) acceptance, leapfrog steps, NaN energies and moves.
+    """
 
     beta: float
     x: np.ndarray
+    x_energies: np.ndarray
     energies: np.ndarray
     factor: np.ndarray
     step_size: float
+    log_ratio: np.ndarray
+    ess: float
+    n_families: np.ndarray
+    family_overlap: np.ndarray
+    sums: np.ndarray
 
 
-@njit(
-    types.int64(
-        types.int64,
-        types.int64[::1],
-        types.float64[:, ::1],
-        types.float64[:, ::1],
-        types.float64,
-        types.float64[::1],
-        types.float64,
-        types.float64[:, ::1],
-        types.int64,
-        types.int64,
-        GENERATOR,
-        types.int64[::1],
-    ),
-    nogil=True,
-    cache=True,
-)
-def move_particles(
-    address, words, x, values, beta, averaging, target_accept, factor, n_sweeps, max_depth,
-    rng, control,
-):  # fmt: skip
-    """Move each particle by NUTS, n_sweeps times, adapting one step size; counts the moves."""
-    statistics = np.zeros(N_STATISTICS)
-    moved = 0
-    for _ in range(n_sweeps):
-        for i in range(x.shape[0]):
-            if control[1] != 0:
-                return moved
-            step = np.exp(averaging[0])
-            nuts_step(
-                address, words, x[i], values[i], beta, step, factor, max_depth, rng, statistics
-            )
-            update_step_size(averaging, statistics[ACCEPT], target_accept)
-            moved += 1
-    return moved
+@dataclass(frozen=True)
+class Harvest:
+    """Draws of the particles at the target, S sweeps of two halves of N/2 particles.
+
+    Parameters
+    ----------
+    x
+        (S, 2, N/2, d); log_target : (S, 2, N/2) log pi_0 - beta E; family : (2, N/2).
+    """
+
+    x: np.ndarray
+    log_target: np.ndarray
+    family: np.ndarray
 
 
 def preconditioner(x: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -138,23 +174,75 @@ def systematic_resample(weights: np.ndarray, uniform: float) -> np.ndarray:
     return np.searchsorted(cumulative, (np.arange(n) + uniform) / n, side="right").clip(0, n - 1)
 
 
-def _move(crew: Crew, x, values, beta, factor, step_size, target_accept):
-    """Move all particles in one block a chain; returns the pooled step size."""
-    blocks = np.array_split(np.arange(len(x)), crew.n_members)
-    states = [start_averaging(np.array([step_size]))[0] for _ in blocks]
-    parts = [(np.ascontiguousarray(x[b]), np.ascontiguousarray(values[b])) for b in blocks]
+def sweep(
+    crew: Crew, population: Population, beta: float, factors, step_size: float, scale: float
+) -> np.ndarray:
+    """Move every particle once, each half by the factor given for it; returns the sums."""
+    half = population.x.shape[1]
+    blocks = np.array_split(np.arange(half), crew.n_members)
+    sums = np.zeros((crew.n_members, N_SUMS))
 
     def task(member):
-        part_x, part_values = parts[member]
-        return move_particles(
-            crew.address, crew.words, part_x, part_values, beta, states[member], target_accept,
-            factor, N_SWEEPS, MAX_DEPTH, crew.generators[member], crew.controls[member],
-        )  # fmt: skip
+        rows = slice(blocks[member][0], blocks[member][-1] + 1)
+        for side, factor in enumerate(factors):
+            sweep_particles(
+                crew.address, crew.words, population.x[side, rows], population.values[side, rows],
+                beta, step_size, scale, factor, crew.generators[member], crew.controls[member],
+                sums[member],
+            )  # fmt: skip
 
     crew.run(task)
-    for block, (part_x, part_values) in zip(blocks, parts, strict=True):
-        x[block], values[block] = part_x, part_values
-    return float(np.exp(np.mean([state[1] for state in states])))
+    return np.sum(sums, axis=0)
+
+
+def _correlation(now: np.ndarray, start: np.ndarray) -> float:
+    """Absolute correlation over particles, of ranks, so that far energies do not carry it."""
+    usable = np.isfinite(now) & np.isfinite(start)
+    ranks = [np.argsort(np.argsort(v[usable])) for v in (now, start)]
+    if usable.sum() < 3:
+        return 0.0
+    return float(abs(np.corrcoef(ranks[0], ranks[1])[0, 1]))
+
+
+def equilibrate(
+    crew: Crew, population: Population, beta: float, factors, step_size: float
+) -> tuple[float, np.ndarray]:
+    """Sweep until energies and prior densities forget where they were; the new step and sums."""
+    start = population.values[..., :2].reshape(-1, 2).copy()
+    total = np.zeros(N_SUMS)
+    for number in range(MAX_SWEEPS):
+        scale = SCALES[number % len(SCALES)]
+        sums = sweep(crew, population, beta, factors, step_size, scale)
+        total += sums
+        if scale == 1.0:
+            # between sweeps only, so that each sweep leaves pi_beta invariant
+            accepted = sums[SUM_ACCEPT] / max(sums[SUM_MOVES], 1.0)
+            step_size *= float(np.exp(1.5 * (accepted - TARGET_ACCEPT)))
+        if number + 1 >= MIN_SWEEPS and number % len(SCALES) == len(SCALES) - 1:
+            now = population.values[..., :2].reshape(-1, 2)
+            if max(_correlation(now[:, i], start[:, i]) for i in range(2)) < STILL_CORRELATED:
+                break
+    return step_size, total
+
+
+def _weights(energies: np.ndarray, delta: float) -> tuple[np.ndarray, float]:
+    """Normalised weights exp(-delta E) and the log of their mean, of one half."""
+    log_weights = np.where(np.isfinite(energies), -delta * energies, -np.inf)
+    total = float(logsumexp(log_weights))
+    return np.exp(log_weights - total), total - np.log(len(energies))
+
+
+def _stage(beta, population: Population, factors, step_size, log_ratio, ess, sums) -> Stage:
+    x, values = population.pooled()
+    stride = max(1, len(x) // KEPT_STARTS)
+    counts = [np.unique(family, return_counts=True)[1] for family in population.family]
+    half = population.x.shape[1]
+    return Stage(
+        beta, x[::stride].copy(), values[::stride, 1].copy(), values[:, 1].copy(), factors[0],
+        step_size, log_ratio, ess,
+        np.array([len(c) for c in counts]), np.array([np.sum((c / half) ** 2) for c in counts]),
+        sums,
+    )  # fmt: skip
 
 
 def anneal(
@@ -164,44 +252,79 @@ def anneal(
     stops: np.ndarray,
     *,
     explore_prior: bool,
-    target_accept: float,
     rng: np.random.Generator,
-) -> list[Stage]:
+    harvest_beta: float | None = None,
+    n_harvest: int = 0,
+) -> tuple[list[Stage], Population, Harvest | None]:
     """Anneal particles of pi_0 through every beta in `stops`.
 
     Parameters
     ----------
     x, values
-        (N, d), (N, 2 + 2 d) particles at beta = 0 and the energy function there.
+        (N, d), (N, 2 + 2 d) particles at beta = 0 and the energy function there, N even.
     stops
         increasing betas that must be stages; the last is the coldest.
     explore_prior
         whether the particles are only a start, to be moved at beta = 0 as well.
+    harvest_beta, n_harvest
+        the stage at which as many further sweeps are kept, see `Harvest`.
+
+    Returns
+    -------
+    the stages, the particles of the last one, and the harvest.
     """
-    x, values = x.copy(), values.copy()
-    factor = preconditioner(x)
-    step_size = 0.5 / x.shape[1] ** 0.25
+    n, d = x.shape
+    population = Population(
+        x.reshape(2, n // 2, d).copy(),
+        values.reshape(2, n // 2, -1).copy(),
+        np.arange(n).reshape(2, n // 2),
+        np.zeros((2, n // 2)),
+    )
+    factors = [preconditioner(half) for half in population.x[::-1]]
+    step_size, sums, beta = 1.0 / d**0.25, np.zeros(N_SUMS), 0.0
     if explore_prior:
-        step_size = _move(crew, x, values, 0.0, factor, step_size, target_accept)
-    beta = 0.0
-    stages = [Stage(beta, x.copy(), values[:, 1].copy(), factor, step_size)]
+        step_size, sums = equilibrate(crew, population, 0.0, factors, step_size)
+    stages = [_stage(beta, population, factors, step_size, np.zeros(2), float(n), sums)]
+    harvest = None
     while beta < stops[-1]:
         ceiling = float(stops[np.searchsorted(stops, beta, side="right")])
-        reached = next_beta(values[:, 1], beta, ceiling)
+        reached = next_beta(population.energies.ravel(), beta, ceiling)
         if len(stages) > MAX_STAGES or reached <= beta:
+            energies = population.energies
             raise StalledAnnealingError(
                 f"the pilot stalled at beta = {beta:.3g} on the way to {stops[-1]:.3g} after "
                 f"{len(stages)} stages: the energies of its particles span "
-                f"{np.ptp(values[np.isfinite(values[:, 1]), 1]):.3g} there. Narrow the prior, "
+                f"{np.ptp(energies[np.isfinite(energies)]):.3g} there. Narrow the prior, "
                 "rescale the loss, or look for an energy with isolated deep wells."
             )
-        log_weights = np.where(np.isfinite(values[:, 1]), -(reached - beta) * values[:, 1], -np.inf)
-        weights = np.exp(log_weights - np.max(log_weights))
-        weights /= np.sum(weights)
-        factor = preconditioner(x, weights)
-        chosen = systematic_resample(weights, rng.random())
-        x, values = x[chosen], values[chosen]
+        delta = reached - beta
+        weighted = [_weights(energies, delta) for energies in population.energies]
+        ess = sum(1.0 / np.sum(weights**2) for weights, _ in weighted)
+        factors = [preconditioner(population.x[side], weighted[side][0]) for side in (1, 0)]
+        for side, (weights, _) in enumerate(weighted):
+            chosen = systematic_resample(weights, rng.random())
+            population.work[side] += delta * np.where(weights > 0, population.energies[side], 0.0)
+            for array in (population.x, population.values, population.family, population.work):
+                array[side] = array[side][chosen]
         beta = reached
-        step_size = _move(crew, x, values, beta, factor, step_size, target_accept)
-        stages.append(Stage(beta, x.copy(), values[:, 1].copy(), factor, step_size))
-    return stages
+        step_size, sums = equilibrate(crew, population, beta, factors, step_size)
+        log_ratio = np.array([log_mean for _, log_mean in weighted])
+        stages.append(_stage(beta, population, factors, step_size, log_ratio, float(ess), sums))
+        if beta == harvest_beta and n_harvest > 0:
+            # what the particles look like now, no longer what weights made of the last stage
+            factors = [preconditioner(half) for half in population.x[::-1]]
+            harvest = gather(crew, population, beta, factors, step_size, n_harvest)
+    return stages, population, harvest
+
+
+def gather(
+    crew: Crew, population: Population, beta: float, factors, step_size: float, n_sweeps: int
+) -> Harvest:
+    """Sweep on at one beta and keep every state."""
+    shape = (n_sweeps, *population.x.shape[:2])
+    x, log_target = np.empty((*shape, population.x.shape[2])), np.empty(shape)
+    for number in range(n_sweeps):
+        sweep(crew, population, beta, factors, step_size, SCALES[number % len(SCALES)])
+        x[number] = population.x
+        log_target[number] = population.values[..., 0] - beta * population.values[..., 1]
+    return Harvest(x, log_target, population.family.copy())

@@ -1,7 +1,9 @@
 r"""Non-reversible exchange between the rungs of one ladder, in one compiled loop.
 
-A scan moves every rung by NUTS (rung 0 by an independent prior draw, where there is one), then
-proposes swaps between the pairs of one parity: even pairs in even scans, odd pairs in odd ones.
+A scan moves every rung: the target by NUTS and by a draw of the fitted reference (see
+`independence`), rung 0 by an independent prior draw where there is one, the others by HMC of
+random length, which costs a fraction of NUTS, and every fourth time by NUTS. It then proposes
+swaps between the pairs of one parity: even pairs in even scans, odd pairs in odd ones.
 Neighbours swap states with probability
 
 .. math:: \alpha_k = \min\left(1, \exp\left((\beta_{k+1} - \beta_k)(E_{k+1} - E_k)\right)\right)
@@ -15,6 +17,8 @@ import numpy as np
 from numba import njit, types
 
 from pm_statmech.energy_function import call_energy
+from pm_statmech.samplers.hmc import N_SUMS, SUM_ACCEPT, SUM_NAN, random_hmc_step
+from pm_statmech.samplers.independence import independence_step
 from pm_statmech.samplers.nuts import (
     ACCEPT,
     DIVERGING,
@@ -24,6 +28,8 @@ from pm_statmech.samplers.nuts import (
     nuts_step,
     update_step_size,
 )
+
+NUTS_EVERY = 4
 
 
 @njit(cache=True)
@@ -90,6 +96,11 @@ def propose_swaps(x, values, replica, betas, parity, uniforms, acceptance):
         types.float64[:, ::1],
         types.float64[:, ::1],
         types.int64,
+        types.float64[:, ::1],
+        types.float64[::1],
+        types.float64[:, ::1],
+        types.float64[:, :, ::1],
+        types.float64[::1],
     ),
     nogil=True,
     cache=True,
@@ -121,6 +132,11 @@ def run_scans(
     rung_sums,
     target_statistics,
     target_rung,
+    reference_draws,
+    log_weights,
+    means,
+    inverses,
+    reference_sums,
 ):
     """Run scans of one ladder and record them; returns how many were finished.
 
@@ -143,11 +159,19 @@ def run_scans(
         divergences, NaN energies.
     target_statistics
         (n_scans, 5) NUTS statistics of the target rung.
+    reference_draws
+        (n_scans, d) draws of the reference, proposed to the target rung, or (0, d); with
+        log_weights, means, inverses, see `independence`.
+    reference_sums
+        (2,) += acceptance, proposals of these.
     """
     n_rungs = betas.shape[0]
     refresh = prior_draws.shape[0] > 0
     statistics = np.zeros(N_STATISTICS)
     acceptance = np.empty(max(n_rungs - 1, 0))
+    new_value = np.empty(values.shape[1])
+    work = np.empty(4 + 5 * x.shape[1])
+    sums = np.empty(N_SUMS)
     for scan in range(n_scans):
         if control[1] != 0:
             return scan
@@ -162,10 +186,20 @@ def run_scans(
                     values[0, 1] = np.inf
             else:
                 step = np.exp(averaging[k, 0]) if adapt else step_sizes[k]
-                nuts_step(
-                    address, words, x[k], values[k], betas[k], step, factors[k],
-                    max_depth, rng, statistics,
-                )  # fmt: skip
+                if k == target_rung or (first_scan + scan) % NUTS_EVERY == 0:
+                    nuts_step(
+                        address, words, x[k], values[k], betas[k], step, factors[k],
+                        max_depth, rng, statistics,
+                    )  # fmt: skip
+                else:
+                    statistics[:] = 0.0
+                    sums[:] = 0.0
+                    random_hmc_step(
+                        address, words, x[k], values[k], betas[k], step, 1.0, factors[k], rng,
+                        work, sums,
+                    )  # fmt: skip
+                    statistics[ACCEPT] = sums[SUM_ACCEPT]
+                    statistics[N_NAN] = sums[SUM_NAN]
                 if adapt:
                     update_step_size(averaging[k], statistics[ACCEPT], target_accept)
             rung_sums[k, 0] += statistics[ACCEPT]
@@ -173,6 +207,12 @@ def run_scans(
             rung_sums[k, 2] += statistics[N_NAN]
             if k == target_rung:
                 target_statistics[scan, :] = statistics
+                if reference_draws.shape[0] > 0:
+                    reference_sums[0] += independence_step(
+                        address, words, x[k], values[k], betas[k], reference_draws[scan],
+                        rng.random(), new_value, log_weights, means, inverses,
+                    )  # fmt: skip
+                    reference_sums[1] += 1.0
         if n_rungs > 1:
             propose_swaps(
                 x, values, replica, betas, (first_scan + scan) % 2,

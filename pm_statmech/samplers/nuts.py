@@ -58,7 +58,8 @@ def whitened_gradient(value, beta, factor, gradient):
 
 
 @njit(inline="never", cache=True)
-def _drift(x, momentum, factor, step):
+def drift(x, momentum, factor, step):
+    """Position <- position + step L p."""
     d = x.shape[0]
     if factor.shape[1] == 1:
         for i in range(d):
@@ -158,7 +159,7 @@ def nuts_step(
         for leaf in range(1 << depth):
             for i in range(d):
                 edge_p[side, i] += 0.5 * signed * edge_g[side, i]
-            _drift(edge_x[side], edge_p[side], factor, signed)
+            drift(edge_x[side], edge_p[side], factor, signed)
             call_energy(address, edge_x[side], new_value, words)
             whitened_gradient(new_value, beta, factor, edge_g[side])
             kinetic = 0.0
@@ -241,10 +242,10 @@ def update_step_size(averaging, accept, target_accept):
 
 
 def start_averaging(step_sizes: np.ndarray) -> np.ndarray:
-    """State of dual averaging for each step size, anchored at ten times it."""
+    """State of dual averaging for each step size, anchored at twice it: the pilot chose it well."""
     state = np.zeros((len(step_sizes), N_AVERAGING))
     state[:, 0] = state[:, 1] = np.log(step_sizes)
-    state[:, 4] = np.log(10.0 * step_sizes)
+    state[:, 4] = np.log(2.0 * step_sizes)
     return state
 
 

@@ -15,21 +15,17 @@ from pm_statmech import datatree
 from pm_statmech.energy_function import Layout, flat_point
 from pm_statmech.errors import InverseTemperatureError, TreeError
 from pm_statmech.ladder import check_beta, check_ladder
-from pm_statmech.samplers.annealing import anneal
 from pm_statmech.samplers.crew import assemble, stopping_on_interrupt
-from pm_statmech.samplers.prior_draws import (
-    checked_prior_sample,
-    compile_prior_draws,
-    refuse_flat_priors,
-)
+from pm_statmech.samplers.pilot import run_pilot
+from pm_statmech.samplers.prior_draws import compile_prior_draws, refuse_flat_priors
 from pm_statmech.samplers.progress import LadderProgress
+from pm_statmech.samplers.references import bridge_to_draws
 from pm_statmech.samplers.rounds import from_pilot, place_initvals, run_round, tune_ladders
 from pm_statmech.tempering import TemperedModel, tempered_model
 
 # a child of PyMC's logger, so that its messages look and obey like PyMC's own
 _log = logging.getLogger("pymc.pm_statmech")
 
-PARTICLES_PER_CHAIN = 64
 KEEP_LIMIT = 256 * 2**20
 
 
@@ -181,9 +177,6 @@ def sample_tempered(
     own, *streams = seeds.spawn(n_chains + 1)
     rng = np.random.default_rng(own)
     generators = [np.random.default_rng(stream) for stream in streams]
-    sample = checked_prior_sample(
-        split, energy_function, prior, PARTICLES_PER_CHAIN * n_chains, rng
-    )
     if not quiet:
         terms = ", ".join(term.name for term in split.terms)
         _log.info(
@@ -193,11 +186,10 @@ def sample_tempered(
     progress = LadderProgress(n_chains, n_tune + n_draws, enabled=progressbar and not quiet)
     crew = assemble(energy_function, generators, n_cores, progress)
     with crew.pool, progress, stopping_on_interrupt(crew):
-        stages = anneal(
-            crew, sample.x, sample.values, required[1:], explore_prior=not prior.exact,
-            target_accept=target_accept, rng=rng,
-        )  # fmt: skip
-        ladders = from_pilot(stages, energy_function, required, target, n_chains, rng)
+        compiled = perf_counter()
+        pilot = run_pilot(crew, split, energy_function, prior, required[1:], target, rng)
+        ladders = from_pilot(pilot.stages, energy_function, required, target, n_chains, rng)
+        ladders.reference = pilot.proposal
         place_initvals(ladders, energy_function, starts)
         progress.stage("tune", rungs=len(ladders.betas))
         ladders = tune_ladders(crew, ladders, prior, n_tune, required, target_accept, rng)
@@ -218,17 +210,25 @@ def sample_tempered(
     n_finished = record.energy.shape[1]
     if n_finished < 4:
         raise KeyboardInterrupt
+    at_target = np.ascontiguousarray(record.draws[:, :, ladders.target_rung if keep else 0])
+    log_target = (
+        record.log_prior[..., ladders.target_rung]
+        - target * (record.energy[..., ladders.target_rung])
+    )
+    bridged = bridge_to_draws(pilot.reference, energy_function, target, at_target, log_target, rng)
+    sampled = perf_counter() - compiled
     tree = datatree.from_run(
         split,
         energy_function.layout,
         ladders,
         record,
-        sample,
+        pilot,
+        bridged,
         var_names=var_names,
         attrs={
             "target_beta": target,
             "tuning_steps": n_tune,
-            "sampling_time": perf_counter() - started,
+            "sampling_time": sampled,
             "random_seed": "" if random_seed is None else str(random_seed),
             "complete": int(n_finished == n_draws),
         },

@@ -9,7 +9,7 @@ Source: Syed, Bouchard-Cote, Deligiannidis, Doucet (2022), JRSS B 84(2), algorit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,11 +19,13 @@ from pm_statmech.errors import EnergyError
 from pm_statmech.samplers.annealing import DENSE_LIMIT, Stage, preconditioner
 from pm_statmech.samplers.crew import Crew
 from pm_statmech.samplers.exchange import run_scans
+from pm_statmech.samplers.mixture import Mixture, compiled_parameters
 from pm_statmech.samplers.nuts import N_STATISTICS, start_averaging
 from pm_statmech.samplers.prior_draws import PriorDraws
 
 MAX_DEPTH = 10
 BLOCK = 1000
+UNEVEN = 0.1
 
 
 @dataclass
@@ -38,6 +40,8 @@ class Ladders:
         (C, K, d), (C, K, m), (C, K).
     step_sizes, factors
         (K,), (K, d, d or 1), shared by the chains.
+    reference
+        proposes independent draws to the target rung, where there is one.
     """
 
     betas: np.ndarray
@@ -47,6 +51,7 @@ class Ladders:
     replica: np.ndarray
     step_sizes: np.ndarray
     factors: np.ndarray
+    reference: Mixture | None = None
     scans: int = 0
 
 
@@ -60,7 +65,8 @@ class Record:
         (C, n, K); draws : (C, n, kept, d); statistics : (C, n, 5).
     swap_sums
         (C, K - 1, 2) acceptance and proposals; rung_sums : (C, K, 3) acceptance,
-        divergences, NaN energies.
+        divergences, NaN energies; reference_sums : (C, 2) acceptance and proposals of
+        the reference's draws.
     """
 
     energy: np.ndarray
@@ -70,6 +76,7 @@ class Record:
     statistics: np.ndarray
     swap_sums: np.ndarray
     rung_sums: np.ndarray
+    reference_sums: np.ndarray
 
     @property
     def rejections(self) -> np.ndarray:
@@ -100,7 +107,7 @@ def from_pilot(
     rejections = np.array(
         [
             ladder.rejection_between(
-                cold.energies[np.isfinite(cold.energies)], hot.energies, cold.beta - hot.beta
+                cold.x_energies[np.isfinite(cold.x_energies)], hot.x_energies, cold.beta - hot.beta
             )
             for hot, cold in pairwise(stages)
         ]
@@ -113,9 +120,9 @@ def from_pilot(
         stage = stages[j]
         log_weights = np.zeros(len(stage.x))
         if beta > stage.beta:
-            log_weights = -(beta - stage.beta) * stage.energies
+            log_weights = -(beta - stage.beta) * stage.x_energies
         elif beta > 0:
-            log_weights[~np.isfinite(stage.energies)] = -np.inf
+            log_weights[~np.isfinite(stage.x_energies)] = -np.inf
         weights = np.exp(log_weights - np.max(log_weights))
         x[:, k] = stage.x[rng.choice(len(stage.x), size=chains, p=weights / np.sum(weights))]
     return Ladders(
@@ -151,6 +158,7 @@ def _run_block(
     ladders: Ladders,
     n: int,
     refresh: np.ndarray,
+    proposals: np.ndarray,
     averaging: np.ndarray,
     adapt: bool,
     target_accept: float,
@@ -165,14 +173,21 @@ def _run_block(
     statistics = np.empty((chains, n, N_STATISTICS))
     swap_sums = np.zeros((chains, n_rungs - 1, 2))
     rung_sums = np.zeros((chains, n_rungs, 3))
+    reference_sums = np.zeros((chains, 2))
+    parameters: tuple[np.ndarray, ...] = (
+        (np.empty(0), np.empty((0, d)), np.empty((0, d, d)))
+        if ladders.reference is None
+        else compiled_parameters(ladders.reference)
+    )
 
     def task(c: int) -> int:
-        return run_scans(
+        return run_scans(  # type: ignore[call-arg]
             crew.address, crew.words, ladders.x[c], ladders.values[c], ladders.replica[c],
             ladders.betas, ladders.step_sizes, ladders.factors, averaging[c], adapt,
             target_accept, MAX_DEPTH, refresh[c], n, ladders.scans, crew.generators[c],
             crew.controls[c], energy[c], log_prior[c], replica[c], draws[c], kept_rungs,
             swap_sums[c], rung_sums[c], statistics[c], ladders.target_rung,
+            proposals[c], *parameters, reference_sums[c],
         )  # fmt: skip
 
     done = min(crew.run(task, keep_partial=keep_partial))
@@ -185,6 +200,7 @@ def _run_block(
         statistics[:, :done],
         swap_sums,
         rung_sums,
+        reference_sums,
     )
 
 
@@ -198,6 +214,7 @@ def _join(blocks: list[Record]) -> Record:
         np.concatenate([b.statistics for b in blocks], axis=1),
         np.sum([b.swap_sums for b in blocks], axis=0),
         np.sum([b.rung_sums for b in blocks], axis=0),
+        np.sum([b.reference_sums for b in blocks], axis=0),
     )
 
 
@@ -227,9 +244,13 @@ def run_round(
         if prior.exact:
             seeds = [int(rng.integers(2**31)) for _ in range(chains)]
             refresh = np.stack([prior.draw(n, seed) for seed in seeds])
+        proposals = np.empty((chains, 0, d))
+        if ladders.reference is not None:
+            proposals = np.stack([ladders.reference.draw(n, rng) for _ in range(chains)])
         block = _run_block(
-            crew, ladders, n, refresh, averaging, adapt, target_accept, kept_rungs, keep_partial
-        )
+            crew, ladders, n, refresh, proposals, averaging, adapt, target_accept, kept_rungs,
+            keep_partial,
+        )  # fmt: skip
         blocks.append(block)
         finished += n
         crew.progress.close_block(block.energy.shape[1])
@@ -265,7 +286,8 @@ def relay(ladders: Ladders, record: Record, required: np.ndarray) -> Ladders:
     for c, k in np.argwhere(~np.isfinite(values[:, :, 1]) & (betas > 0)):
         colder = int(np.flatnonzero(np.isfinite(values[c, k:, 1]))[0]) + k
         x[c, k], values[c, k] = x[c, colder], values[c, colder]
-    return Ladders(
+    return replace(
+        ladders,
         betas=betas,
         target_rung=int(np.flatnonzero(betas == ladders.betas[ladders.target_rung])[0]),
         x=x,
@@ -273,7 +295,6 @@ def relay(ladders: Ladders, record: Record, required: np.ndarray) -> Ladders:
         replica=np.tile(np.arange(len(betas)), (chains, 1)),
         step_sizes=ladders.step_sizes[origin],
         factors=stack_factors(factors),
-        scans=ladders.scans,
     )
 
 
@@ -286,17 +307,31 @@ def tune_ladders(
     target_accept: float,
     rng: np.random.Generator,
 ) -> Ladders:
-    """Run the tuning rounds and return the ladders as they stay from then on."""
+    """Run the tuning rounds and return the ladders as they stay from then on.
+
+    Rounds double, and re-lay the ladder, until its rejections are equal; a last one, as long as
+    the next would have been, settles the step sizes. `n_tune` scans are the most that is used.
+    """
     lengths = round_lengths(n_tune)
+    settled = False
     for number, length in enumerate(lengths):
+        last = settled or number == len(lengths) - 1
         record = run_round(
             crew, ladders, prior, length, adapt=True, target_accept=target_accept,
             kept_rungs=np.arange(len(ladders.betas)), rng=rng,
         )  # fmt: skip
-        if number < len(lengths) - 1:
+        if not last:
+            settled = number > 0 and even(record.rejections)
             ladders = relay(ladders, record, required)
         crew.progress.stage(
             "tune", rungs=len(ladders.betas), barrier=float(np.sum(record.rejections))
         )
+        if last:
+            break
     ladders.replica[:] = np.arange(len(ladders.betas))
     return ladders
+
+
+def even(rejections: np.ndarray) -> bool:
+    """Whether no pair rejects more than 0.1 above the mean of all."""
+    return bool(np.max(rejections) <= np.mean(rejections) + UNEVEN)

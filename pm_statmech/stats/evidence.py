@@ -21,10 +21,10 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy.optimize import brentq
-from scipy.special import expit, logsumexp
+from scipy.special import logsumexp
 from xarray import DataTree
 
+from pm_statmech.bridges import bennett_ratio
 from pm_statmech.datatree import RUNG, tempering_group
 from pm_statmech.stats.averages import mcse_of_mean
 
@@ -39,25 +39,6 @@ class PairRatios(NamedTuple):
     forward: np.ndarray
     backward: np.ndarray
     influence: np.ndarray
-
-
-def bennett_ratio(hot: np.ndarray, cold: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Root r of Bennett's equation from u = -Delta E at both rungs, and both influences."""
-    finite = np.concatenate([hot[np.isfinite(hot)], cold.ravel()])
-
-    def gap(r: float) -> float:
-        return float(np.mean(expit(hot - r)) - np.mean(expit(r - cold)))
-
-    low, high = float(np.min(finite)), float(np.max(finite))
-    if high - low < 1e-300:
-        share = np.mean(np.isfinite(hot))
-        return low + np.log(share), np.isfinite(hot) / share - 1.0, np.zeros_like(cold)
-    # where the hot rung has infinite energies the root may lie below every finite u
-    low += np.log(np.mean(np.isfinite(hot))) - 1.0
-    r = float(brentq(gap, low, high + 1.0, xtol=1e-12, rtol=1e-14))
-    up, down = expit(hot - r), expit(r - cold)
-    slope = np.mean(up * (1 - up)) + np.mean(down * (1 - down))
-    return r, (up - np.mean(up)) / slope, -(down - np.mean(down)) / slope
 
 
 def pair_ratios(energy: np.ndarray, betas: np.ndarray) -> PairRatios:

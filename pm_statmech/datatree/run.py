@@ -1,20 +1,7 @@
-"""The DataTree of a tempered run: the only file that knows its groups, variables and dimensions.
-
-================== ==========================================================================
-``posterior``      draws at the target, as ``pm.sample`` would give them
-``sample_stats``   of the target rung (never ``energy``: ArviZ reads that as the Hamiltonian)
-``tempering``      chain, draw, inverse_temperature: energy, log_prior_unconstrained, replica
-``tempered_posterior`` the same variables as ``posterior`` at every rung, when kept
-``ladder``         a rung, pair or chain: acceptance_rate, step_size, swap_rejection, barrier, ...
-``loss``           pointwise losses, free of beta (minus the log-likelihood for a likelihood)
-``log_likelihood`` of normalised terms, at power one
-================== ==========================================================================
-"""
+"""The groups of a run, assembled with PyMC's own conversion."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -29,22 +16,21 @@ from pymc.backends.arviz import (
     find_observations,
 )
 from pymc.pytensorf import compile as pymc_compile
-from pymc.pytensorf import rvs_in_graph
-from pymc.stats import compute_log_prior
 from pymc.util import get_default_varnames
 from pytensor.graph.replace import clone_replace
 from xarray import DataTree
 
 from pm_statmech import ladder
+from pm_statmech.datatree.groups import RUNG, term_attributes
 from pm_statmech.energy_function import Layout
 from pm_statmech.errors import TreeError
-from pm_statmech.tempering import TemperedModel, TemperedTerm
+from pm_statmech.tempering import TemperedModel
 
 if TYPE_CHECKING:
-    from pm_statmech.samplers.prior_draws import PriorSample
+    from pm_statmech.samplers.annealing import Stage
+    from pm_statmech.samplers.pilot import Pilot
+    from pm_statmech.samplers.references import BridgedDraws
     from pm_statmech.samplers.rounds import Ladders, Record
-
-RUNG = "inverse_temperature"
 
 
 def _unpack(model: pm.Model, layout: Layout, split: TemperedModel, x: np.ndarray, names):
@@ -104,22 +90,6 @@ def round_trips(replica: np.ndarray, target_rung: int) -> tuple[int, int]:
     return trips, restarts
 
 
-def term_attributes(terms: tuple[TemperedTerm, ...], target: float) -> str:
-    """The tempered terms as JSON: name, kind, ratio to the target, unit, observations."""
-    return json.dumps(
-        [
-            {
-                "name": term.name,
-                "kind": term.kind,
-                "ratio": term.beta / target,
-                "unit": term.unit,
-                "n_observations": term.n_observations,
-            }
-            for term in terms
-        ]
-    )
-
-
 def _with_attrs(dataset: xr.Dataset, attrs: dict) -> xr.Dataset:
     dataset.attrs.update(attrs)
     return dataset
@@ -130,7 +100,8 @@ def from_run(
     layout: Layout,
     ladders: Ladders,
     record: Record,
-    sample: PriorSample,
+    pilot: Pilot,
+    bridged: BridgedDraws | None,
     *,
     var_names,
     attrs: dict,
@@ -148,8 +119,8 @@ def from_run(
         "prior_normalised": int(split.prior_normalised),
         "prior_reason": split.prior_reason,
         "reference": "prior" if split.prior_normalised else "Z(0)",
-        "log_partition_zero": sample.log_z0,
-        "log_partition_zero_mcse": sample.log_z0_mcse,
+        "log_partition_zero": pilot.sample.log_z0,
+        "log_partition_zero_mcse": pilot.sample.log_z0_mcse,
         "pm_statmech_version": version("pm_statmech"),
     }
     # pm.sample's own keywords for the groups that it writes too
@@ -194,6 +165,9 @@ def from_run(
         attrs=common,
     )
     groups["ladder"] = _ladder_dataset(ladders, record, common)
+    groups["annealing"] = annealing_dataset(pilot.stages, common)
+    if bridged is not None:
+        groups["reference"] = _reference_dataset(pilot, bridged, record, common)
     observed = find_observations(model)
     if observed:
         groups["observed_data"] = dict_to_dataset(
@@ -205,6 +179,57 @@ def from_run(
             constants, inference_library=pm, coords=coords, dims=dims, sample_dims=[]
         )
     return DataTree.from_dict({f"/{name}": group for name, group in groups.items()})
+
+
+def annealing_dataset(stages: list[Stage], attrs: dict) -> xr.Dataset:
+    """Stages of annealed particles: their betas, increments of log Z, weights and moves."""
+    sums = np.stack([stage.sums for stage in stages])
+    return xr.Dataset(
+        {
+            "beta": ("stage", [stage.beta for stage in stages]),
+            "log_ratio": (("stage", "half"), np.stack([stage.log_ratio for stage in stages])),
+            "ess": ("stage", [stage.ess for stage in stages]),
+            "n_families": (("stage", "half"), np.stack([stage.n_families for stage in stages])),
+            "family_overlap": (
+                ("stage", "half"),
+                np.stack([stage.family_overlap for stage in stages]),
+            ),
+            "step_size": ("stage", [stage.step_size for stage in stages]),
+            "acceptance_rate": ("stage", sums[:, 0] / np.maximum(sums[:, 3], 1)),
+            "n_steps": ("stage", sums[:, 1].astype(np.int64)),
+            "nan_energies": ("stage", sums[:, 2].astype(np.int64)),
+        },
+        coords={"stage": np.arange(len(stages)), "half": [0, 1]},
+        attrs={**attrs, "n_particles": len(stages[0].energies)},
+    )
+
+
+def _reference_dataset(
+    pilot: Pilot, bridged: BridgedDraws, record: Record, attrs: dict
+) -> xr.Dataset:
+    reference = pilot.reference
+    assert reference is not None
+    accepted, proposed = np.sum(record.reference_sums, axis=0)
+    return xr.Dataset(
+        {
+            "pilot_log_ratio": (("particle", "sweep"), reference.pilot_log_ratio),
+            "pilot_mode": (("particle", "sweep"), reference.pilot_mode.astype(np.int8)),
+            "pilot_half": ("particle", reference.pilot_half.astype(np.int8)),
+            "pilot_family": ("particle", reference.pilot_family.astype(np.int32)),
+            "pilot_reference_log_ratio": (
+                ("half", "mode", "reference_draw"),
+                reference.reference_log_ratio,
+            ),
+            "log_ratio": (("chain", "draw"), bridged.log_ratio),
+            "mode": (("chain", "draw"), bridged.mode.astype(np.int8)),
+            "reference_log_ratio": (("mode", "proposal"), bridged.reference_log_ratio),
+        },
+        attrs={
+            **attrs,
+            "n_components": reference.mixture.n_components,
+            "acceptance_rate": float(accepted / max(proposed, 1.0)),
+        },
+    )
 
 
 def default_dims(name: str, ndim: int) -> list[str]:
@@ -242,107 +267,3 @@ def _ladder_dataset(ladders: Ladders, record: Record, attrs: dict) -> xr.Dataset
         },
         attrs=attrs,
     )
-
-
-def pointwise_values(dt: DataTree, model: pm.Model, terms: tuple[TemperedTerm, ...]) -> dict:
-    """Pointwise losses of each term at each posterior draw: {name: (chain, draw, ...)}."""
-    posterior = dt["posterior"].dataset
-    missing = [rv.name for rv in model.free_RVs if rv.name not in posterior]
-    if missing:
-        raise TreeError(
-            f"the posterior lacks {missing}, which the losses depend on. Sample without var_names."
-        )
-    inputs = {rv: rv.type(name=rv.name) for rv in model.free_RVs}
-    values = {rv: model.rvs_to_values[rv] for rv in model.observed_RVs}
-    # one replacement, not two: clone_replace copies what it does not replace, random nodes too
-    graphs = clone_replace([term.pointwise for term in terms], {**values, **inputs})
-    left = rvs_in_graph(graphs)
-    if left:
-        raise TreeError(
-            f"the pointwise losses depend on {sorted(str(rv) for rv in left)}, which are drawn "
-            "inside the model but are no free variables of it, so the tree does not hold them."
-        )
-    with model:
-        function = pymc_compile(
-            list(inputs.values()), graphs, random_seed=0, mode="NUMBA", on_unused_input="ignore"
-        )
-    columns = []
-    for rv in inputs:
-        sizes = posterior[rv.name].transpose("chain", "draw", ...).values
-        columns.append(sizes.reshape(-1, *sizes.shape[2:]).astype(rv.type.dtype))
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
-    results: list[np.ndarray] = []
-    for i, point in enumerate(zip(*columns, strict=True)):
-        values_here = function(*point)
-        if not results:
-            results = [np.empty((shape[0] * shape[1], *np.shape(v))) for v in values_here]
-        for array, value in zip(results, values_here, strict=True):
-            array[i] = value
-    return {
-        term.name: array.reshape(*shape, *array.shape[1:])
-        for term, array in zip(terms, results, strict=True)
-    }
-
-
-@dataclass(frozen=True)
-class TermInfo:
-    """One tempered term as a tree remembers it."""
-
-    name: str
-    kind: str
-    ratio: float
-    unit: str
-    n_observations: int
-
-
-def read_terms(attrs: dict) -> list[TermInfo]:
-    """The tempered terms from a group's attributes."""
-    return [TermInfo(**term) for term in json.loads(attrs["tempered_terms"])]
-
-
-def add_pointwise(dt: DataTree, model: pm.Model, split: TemperedModel, target: float) -> None:
-    """Add the groups `loss` and, for likelihoods, `log_likelihood`, both free of beta."""
-    posterior = dt["posterior"].dataset
-    values = pointwise_values(dt, model, split.terms)
-    coords, dims = coords_and_dims_for_inferencedata(model)
-    attrs = {
-        "target_beta": target,
-        "tempered_terms": term_attributes(split.terms, split.target_beta),
-        "n_observations": split.n_observations,
-    }
-
-    def dataset(variables):
-        made = dict_to_dataset(
-            variables, inference_library=pm, coords=coords, dims=dims, attrs=attrs
-        )
-        return made.assign_coords(chain=posterior["chain"].values, draw=posterior["draw"].values)
-
-    dt["loss"] = DataTree(dataset(values))
-    likelihoods = {t.name: -values[t.name] for t in split.terms if t.kind == "likelihood"}
-    if likelihoods:
-        dt["log_likelihood"] = DataTree(dataset(likelihoods))
-
-
-def add_log_prior(dt: DataTree, model: pm.Model) -> None:
-    """Add PyMC's group `log_prior`, where every free variable is in the posterior."""
-    if all(rv.name in dt["posterior"].dataset for rv in model.free_RVs):
-        dt["log_prior"] = DataTree(
-            compute_log_prior(dt, extend_inferencedata=False, model=model, progressbar=False)
-        )
-
-
-def tempering_group(dt: DataTree) -> xr.Dataset:
-    """The `tempering` group of a tree, or TreeError saying what is missing."""
-    if not isinstance(dt, DataTree) or "tempering" not in dt.children:
-        kind = type(dt).__name__
-        seen = sorted(dt.children) if isinstance(dt, DataTree) else f"a {kind}"
-        raise TreeError(
-            f"this needs the DataTree of sample_tempered, with a group 'tempering'; got {seen}."
-        )
-    return dt["tempering"].dataset
-
-
-def ladder_group(dt: DataTree) -> xr.Dataset:
-    """The `ladder` group of a tree, or TreeError."""
-    tempering_group(dt)
-    return dt["ladder"].dataset

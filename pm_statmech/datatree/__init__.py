@@ -1,0 +1,40 @@
+"""The DataTree of a tempered run: the only package that knows its groups, variables and dimensions.
+
+================== ==========================================================================
+``posterior``      draws at the target, as ``pm.sample`` would give them
+``sample_stats``   of the target rung (never ``energy``: ArviZ reads that as the Hamiltonian)
+``tempering``      chain, draw, inverse_temperature: energy, log_prior_unconstrained, replica
+``tempered_posterior`` the same variables as ``posterior`` at every rung, when kept
+``ladder``         a rung, pair or chain: acceptance_rate, step_size, swap_rejection, barrier, ...
+``annealing``      a stage of the pilot: beta, log_ratio of each half, ess, acceptance_rate, ...
+``reference``      densities relative to the fitted references, for bridge sampling
+``loss``           pointwise losses, free of beta (minus the log-likelihood for a likelihood)
+``log_likelihood`` of normalised terms, at power one
+================== ==========================================================================
+"""
+
+from pm_statmech.datatree.groups import (
+    RUNG,
+    TermInfo,
+    ladder_group,
+    read_terms,
+    reference_group,
+    tempering_group,
+)
+from pm_statmech.datatree.pointwise import add_log_prior, add_pointwise, pointwise_values
+from pm_statmech.datatree.run import annealing_dataset, from_run, round_trips
+
+__all__ = [
+    "RUNG",
+    "TermInfo",
+    "add_log_prior",
+    "add_pointwise",
+    "annealing_dataset",
+    "from_run",
+    "ladder_group",
+    "pointwise_values",
+    "read_terms",
+    "reference_group",
+    "round_trips",
+    "tempering_group",
+]

@@ -1,0 +1,69 @@
+"""Names of groups and dimensions, and how statistics read them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import xarray as xr
+from xarray import DataTree
+
+from pm_statmech.errors import TreeError
+from pm_statmech.tempering import TemperedTerm
+
+RUNG = "inverse_temperature"
+
+
+def term_attributes(terms: tuple[TemperedTerm, ...], target: float) -> str:
+    """The tempered terms as JSON: name, kind, ratio to the target, unit, observations."""
+    return json.dumps(
+        [
+            {
+                "name": term.name,
+                "kind": term.kind,
+                "ratio": term.beta / target,
+                "unit": term.unit,
+                "n_observations": term.n_observations,
+            }
+            for term in terms
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class TermInfo:
+    """One tempered term as a tree remembers it."""
+
+    name: str
+    kind: str
+    ratio: float
+    unit: str
+    n_observations: int
+
+
+def read_terms(attrs: dict) -> list[TermInfo]:
+    """The tempered terms from a group's attributes."""
+    return [TermInfo(**term) for term in json.loads(attrs["tempered_terms"])]
+
+
+def tempering_group(dt: DataTree) -> xr.Dataset:
+    """The `tempering` group of a tree, or TreeError saying what is missing."""
+    if not isinstance(dt, DataTree) or "tempering" not in dt.children:
+        kind = type(dt).__name__
+        seen = sorted(dt.children) if isinstance(dt, DataTree) else f"a {kind}"
+        raise TreeError(
+            f"this needs the DataTree of sample_tempered, with a group 'tempering'; got {seen}."
+        )
+    return dt["tempering"].dataset
+
+
+def ladder_group(dt: DataTree) -> xr.Dataset:
+    """The `ladder` group of a tree, or TreeError."""
+    tempering_group(dt)
+    return dt["ladder"].dataset
+
+
+def reference_group(dt: DataTree) -> xr.Dataset | None:
+    """The `reference` group of a tree, or None where no reference was fitted."""
+    tempering_group(dt)
+    return dt["reference"].dataset if "reference" in dt.children else None

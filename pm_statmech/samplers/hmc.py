@@ -1,0 +1,136 @@
+r"""Hamiltonian Monte Carlo of random length at one inverse temperature, the cheap move.
+
+A momentum p ~ N(0, I), n leapfrog steps of size eps preconditioned by S = L L' (see `nuts`),
+and a Metropolis decision on the change of :math:`\log\pi_\beta(x) - |p|^2/2`. The length and
+the step are drawn anew for each move, so that no trajectory resonates with a mode.
+
+Sources: Duane, Kennedy, Pendleton, Roweth (1987), Phys. Lett. B 195; Neal (2011), Handbook of
+MCMC, chapter 5, for random lengths.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, types
+
+from pm_statmech.energy_function import call_energy
+from pm_statmech.samplers.nuts import GENERATOR, drift, log_density, whitened_gradient
+
+SHORTEST, LONGEST = 0.3, 2.2
+JITTER = 0.25
+MAX_STEPS = 40
+
+# sums over moves, in the order they are recorded
+SUM_ACCEPT, SUM_STEPS, SUM_NAN, SUM_MOVES = range(4)
+N_SUMS = 4
+
+
+@njit(cache=True)
+def hmc_step(
+    address, words, x, value, beta, step_size, n_steps, factor, momentum, uniform, work, sums
+):  # fmt: skip
+    """Move (x, value) in place by one HMC transition that leaves pi_beta invariant.
+
+    Parameters
+    ----------
+    address, words
+        the energy function and its data.
+    x, value
+        (d,), (2 + 2 d,) the state.
+    beta, step_size, n_steps, factor
+        inverse temperature, leapfrog step, their number, preconditioner factor.
+    momentum, uniform
+        (d,) standard normals (overwritten) and one uniform: all of the randomness.
+    work
+        (4 + 4 d,) scratch.
+    sums
+        (4,) += acceptance, leapfrog steps, NaN energies, moves.
+    """
+    d = x.shape[0]
+    new_x = work[:d]
+    gradient = work[d : 2 * d]
+    new_value = work[2 * d : 2 * d + 2 + 2 * d]
+    kinetic = 0.0
+    for i in range(d):
+        new_x[i] = x[i]
+        kinetic += 0.5 * momentum[i] ** 2
+    start = log_density(value, beta) - kinetic
+    whitened_gradient(value, beta, factor, gradient)
+    finite = True
+    for _ in range(n_steps):
+        for i in range(d):
+            momentum[i] += 0.5 * step_size * gradient[i]
+        drift(new_x, momentum, factor, step_size)
+        call_energy(address, new_x, new_value, words)
+        sums[SUM_STEPS] += 1.0
+        if np.isnan(new_value[0]) or np.isnan(new_value[1]):
+            sums[SUM_NAN] += 1.0
+        if not log_density(new_value, beta) > -np.inf:
+            finite = False
+            break
+        whitened_gradient(new_value, beta, factor, gradient)
+        for i in range(d):
+            momentum[i] += 0.5 * step_size * gradient[i]
+    sums[SUM_MOVES] += 1.0
+    if not finite:
+        return
+    kinetic = 0.0
+    for i in range(d):
+        kinetic += 0.5 * momentum[i] ** 2
+    gain = log_density(new_value, beta) - kinetic - start
+    if np.isnan(gain):
+        return
+    sums[SUM_ACCEPT] += min(1.0, np.exp(gain))
+    if np.log(uniform) < gain:
+        x[:] = new_x
+        value[:] = new_value
+
+
+@njit(cache=True)
+def random_hmc_step(address, words, x, value, beta, step_size, scale, factor, rng, work, sums):
+    """Move (x, value) by HMC of random length and jittered step; work : (4 + 5 d,) scratch.
+
+    The number of steps is that of scale 1, so that a smaller scale costs the same and looks
+    closer: a narrow mode rejects the steps that suit a wide one.
+    """
+    d = x.shape[0]
+    momentum = work[:d]
+    step = step_size * (1.0 - JITTER + 2.0 * JITTER * rng.random())
+    length = SHORTEST + (LONGEST - SHORTEST) * rng.random()
+    n_steps = min(MAX_STEPS, max(1, int(np.ceil(length / step))))
+    for j in range(d):
+        momentum[j] = rng.standard_normal()
+    hmc_step(
+        address, words, x, value, beta, scale * step, n_steps, factor, momentum, rng.random(),
+        work[d:], sums,
+    )  # fmt: skip
+
+
+@njit(
+    types.void(
+        types.int64,
+        types.int64[::1],
+        types.float64[:, ::1],
+        types.float64[:, ::1],
+        types.float64,
+        types.float64,
+        types.float64,
+        types.float64[:, ::1],
+        GENERATOR,
+        types.int64[::1],
+        types.float64[::1],
+    ),
+    nogil=True,
+    cache=True,
+)
+def sweep_particles(
+    address, words, x, values, beta, step_size, scale, factor, rng, control, sums
+):  # fmt: skip
+    """Move each of the particles x (n, d) once, by steps of about scale * step_size."""
+    work = np.empty(4 + 5 * x.shape[1])
+    for i in range(x.shape[0]):
+        if control[1] != 0:
+            return
+        random_hmc_step(
+            address, words, x[i], values[i], beta, step_size, scale, factor, rng, work, sums
+        )
