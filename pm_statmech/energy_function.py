@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -31,6 +32,7 @@ from pytensor.graph.replace import clone_replace
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
 
 from pm_statmech.errors import UnsupportedVariableError
+from pm_statmech.integer_support import integer_bounds
 from pm_statmech.tempering import TemperedModel
 
 # raise this when the generated source changes: the disk cache knows nothing of it
@@ -69,6 +71,41 @@ def call_energy(typingctx, address, x, value, words):
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+class Target(NamedTuple):
+    """What a compiled kernel knows of a model: log pi_0 and E by address, and its integers.
+
+    Parameters
+    ----------
+    address, words
+        the energy function and its data, see `call_energy`.
+    discrete, low, high
+        (m,) positions of integer coordinates in the flat vector, and the integers they
+        lie between, which may be infinite.
+    stepwise
+        1 where E is piecewise constant, so that its gradient says nothing, else 0.
+    """
+
+    address: int
+    words: np.ndarray
+    discrete: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    stepwise: int
+
+
+TARGET = types.NamedTuple(
+    (
+        types.int64,
+        types.int64[::1],
+        types.int64[::1],
+        types.float64[::1],
+        types.float64[::1],
+        types.int64,
+    ),
+    Target,
+)
 
 
 @dataclass(frozen=True)
@@ -110,6 +147,26 @@ def layout_of(split: TemperedModel) -> Layout:
     return Layout(tuple(str(v.name) for v in split.value_vars), tuple(shapes))
 
 
+def integer_coordinates(split: TemperedModel, layout: Layout):
+    """Positions, lowest and highest values of the integer coordinates of a flat vector."""
+    positions, lows, highs, start = [], [], [], 0
+    for rv, shape in zip(split.model.free_RVs, layout.shapes, strict=True):
+        size = prod(shape)
+        if rv.type.dtype not in ("float64", "float32"):
+            low, high = integer_bounds(rv)
+            positions.append(np.arange(start, start + size))
+            lows.append(np.broadcast_to(low, shape).ravel())
+            highs.append(np.broadcast_to(high, shape).ravel())
+        start += size
+    if not positions:
+        return np.empty(0, dtype=np.int64), np.empty(0), np.empty(0)
+    return (
+        np.concatenate(positions).astype(np.int64),
+        np.concatenate(lows).astype(np.float64),
+        np.concatenate(highs).astype(np.float64),
+    )
+
+
 def flat_point(split: TemperedModel, layout: Layout, values: Mapping) -> np.ndarray:
     """Flat unconstrained vector (d,) of constrained values; missing ones are the initial point's.
 
@@ -148,6 +205,8 @@ class EnergyFunction:
         of x.
     shared
         the containers of the model's data, read again by `bind`.
+    integers
+        positions, lowest and highest values of the integer coordinates, see `Target`.
     library
         keeps the native code alive.
     expected_cost
@@ -157,6 +216,7 @@ class EnergyFunction:
     address: int
     layout: Layout
     shared: tuple
+    integers: tuple[np.ndarray, np.ndarray, np.ndarray]
     library: object
     expected_cost: float
 
@@ -165,32 +225,33 @@ class EnergyFunction:
         """Number d of unconstrained parameters."""
         return self.layout.size
 
-    def bind(self) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Addresses and shapes of the data as they are now, and the arrays to keep alive."""
+    def bind(self) -> tuple[Target, tuple[np.ndarray, ...]]:
+        """What kernels call, with the data as they are now, and the arrays to keep alive."""
         arrays = tuple(np.ascontiguousarray(container.value) for container in self.shared)
         words = [w for a in arrays for w in (a.ctypes.data, *a.shape)]
-        return np.array([*words, 0], dtype=np.int64), arrays
+        target = Target(self.address, np.array([*words, 0], dtype=np.int64), *self.integers, 0)
+        return target, arrays
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Values at one flat vector (d,) or a stack of them (n, d) -> (..., 2 + 2 d)."""
-        words, keep = self.bind()
+        target, keep = self.bind()
         x = np.ascontiguousarray(x, dtype=np.float64)
         stack = x.reshape(-1, self.size)
-        values = evaluate_all(self.address, words, stack)
+        values = evaluate_all(target, stack)
         del keep
         return values.reshape(*x.shape[:-1], 2 + 2 * self.size)
 
 
 @numba.njit(
-    types.float64[:, ::1](types.int64, types.int64[::1], types.float64[:, ::1]),
+    types.float64[:, ::1](TARGET, types.float64[:, ::1]),
     nogil=True,
     cache=True,
 )
-def evaluate_all(address, words, x):
+def evaluate_all(target, x):
     """Evaluate the energy function at each row of x."""
     values = np.full((x.shape[0], 2 + 2 * x.shape[1]), np.nan)
     for i in range(x.shape[0]):
-        call_energy(address, x[i], values[i], words)
+        call_energy(target.address, x[i], values[i], target.words)
     return values
 
 
@@ -239,15 +300,9 @@ def compile_energy_function(
     Raises
     ------
     UnsupportedVariableError
-        the model has discrete free variables, or data that are not arrays.
+        the model has vectors of integers that move together (a Multinomial), or data that are
+        not arrays.
     """
-    discrete = [v.name for v in split.value_vars if v.type.dtype not in ("float64", "float32")]
-    if discrete:
-        raise UnsupportedVariableError(
-            f"the free variable(s) {discrete} are discrete, and have no gradient to follow. "
-            "Marginalise them (for instance with a mixture), or run temper(model, beta) under "
-            "pm.sample, which has steps for them."
-        )
     layout = layout_of(split)
     x = pt.vector("x", shape=(layout.size,), dtype="float64")
     pieces = [
@@ -293,5 +348,10 @@ def compile_energy_function(
     )
     library = numba.cfunc(_SIGNATURE, cache=key is not None)(wrapper)
     return EnergyFunction(
-        int(library.address or 0), layout, shared, library, _expected_cost(function, shared)
+        int(library.address or 0),
+        layout,
+        shared,
+        integer_coordinates(split, layout),
+        library,
+        _expected_cost(function, shared),
     )

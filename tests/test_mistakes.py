@@ -139,8 +139,8 @@ def model_as_draws():
     pms.sample_tempered(pm.modelcontext(None))
 
 
-def discrete_variable():
-    pm.Normal("y", pm.Poisson("k", 3), 1, observed=Y)
+def integers_that_move_together():
+    pm.Normal("y", pm.Multinomial("k", 3, [0.5, 0.5])[0], 1, observed=Y)
     sample()
 
 
@@ -187,7 +187,7 @@ CASES = [
     (unknown_name, errors.TemperedTermError, r"'z' is not an observed.*\['y'\]"),
     (free_variable_tempered, errors.TemperedTermError, r"'a' is not an observed"),
     (model_as_draws, TypeError, "draws must be an integer, not Model. Pass the model as model="),
-    (discrete_variable, errors.UnsupportedVariableError, r"\['k'\] are discrete.*temper"),
+    (integers_that_move_together, errors.UnsupportedVariableError, "'k' is a discrete vector"),
     (impossible_constraint, errors.ImproperPriorError, "'never' stays.*Loosen"),
     (unknown_variable_name, errors.TreeError, r"\['b'\] are not among"),
     (no_draws, ValueError, "draws = 0"),

@@ -16,7 +16,7 @@ LAYERS = [
     ("errors", "ladder", "bridges", "losses"),
     ("gibbs",),
     ("tempering",),
-    ("energy_function",),
+    ("integer_support", "energy_function"),
     ("datatree", "minimum", "solvable"),
     ("pointwise",),
     ("samplers",),

@@ -22,7 +22,8 @@ from scipy.special import logsumexp
 
 from pm_statmech.errors import StalledAnnealingError
 from pm_statmech.samplers.crew import Crew
-from pm_statmech.samplers.hmc import N_SUMS, SUM_ACCEPT, SUM_MOVES, sweep_particles
+from pm_statmech.samplers.hmc import N_SUMS, SUM_ACCEPT, SUM_MOVES
+from pm_statmech.samplers.moves import sweep_particles
 
 ESS_SHARE = 0.5
 SCALES = (1.0, 0.5, 0.25)
@@ -119,11 +120,14 @@ class Harvest:
     family: np.ndarray
 
 
-def preconditioner(x: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def preconditioner(
+    x: np.ndarray, discrete: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     """Factor L of the weighted covariance of x (n, d), shrunk towards its diagonal.
 
     (d, d) lower triangular, or (d, 1) beyond 200 dimensions or with fewer than 2 d effective
-    draws, where a dense one would be noise.
+    draws, where a dense one would be noise. Integer coordinates, whose positions are
+    `discrete`, keep their own sd and are uncorrelated: no momentum moves them.
     """
     n, d = x.shape
     weights = np.full(n, 1.0 / n) if weights is None else weights
@@ -136,6 +140,8 @@ def preconditioner(x: np.ndarray, weights: np.ndarray | None = None) -> np.ndarr
         return np.ascontiguousarray(np.sqrt(variances)[:, None])
     shrink = d / (d + n_effective)
     covariance = (1 - shrink) * (centred * weights[:, None]).T @ centred
+    covariance[discrete, :] = 0.0
+    covariance[:, discrete] = 0.0
     covariance[np.diag_indices(d)] = variances
     try:
         return np.ascontiguousarray(np.linalg.cholesky(covariance))
@@ -186,7 +192,7 @@ def sweep(
         rows = slice(blocks[member][0], blocks[member][-1] + 1)
         for side, factor in enumerate(factors):
             sweep_particles(
-                crew.address, crew.words, population.x[side, rows], population.values[side, rows],
+                crew.target, population.x[side, rows], population.values[side, rows],
                 beta, step_size, scale, factor, crew.generators[member], crew.controls[member],
                 sums[member],
             )  # fmt: skip
@@ -280,7 +286,8 @@ def anneal(
         np.arange(n).reshape(2, n // 2),
         np.zeros((2, n // 2)),
     )
-    factors = [preconditioner(half) for half in population.x[::-1]]
+    discrete = crew.target.discrete
+    factors = [preconditioner(half, discrete) for half in population.x[::-1]]
     step_size, sums, beta = 1.0 / d**0.25, np.zeros(N_SUMS), 0.0
     if explore_prior:
         step_size, sums = equilibrate(crew, population, 0.0, factors, step_size)
@@ -300,7 +307,9 @@ def anneal(
         delta = reached - beta
         weighted = [_weights(energies, delta) for energies in population.energies]
         ess = sum(1.0 / np.sum(weights**2) for weights, _ in weighted)
-        factors = [preconditioner(population.x[side], weighted[side][0]) for side in (1, 0)]
+        factors = [
+            preconditioner(population.x[side], discrete, weighted[side][0]) for side in (1, 0)
+        ]
         for side, (weights, _) in enumerate(weighted):
             chosen = systematic_resample(weights, rng.random())
             population.work[side] += delta * np.where(weights > 0, population.energies[side], 0.0)
@@ -312,7 +321,7 @@ def anneal(
         stages.append(_stage(beta, population, factors, step_size, log_ratio, float(ess), sums))
         if beta == harvest_beta and n_harvest > 0:
             # what the particles look like now, no longer what weights made of the last stage
-            factors = [preconditioner(half) for half in population.x[::-1]]
+            factors = [preconditioner(half, discrete) for half in population.x[::-1]]
             harvest = gather(crew, population, beta, factors, step_size, n_harvest)
     return stages, population, harvest
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pm_statmech.energy_function import EnergyFunction
+from pm_statmech.energy_function import EnergyFunction, Target
 from pm_statmech.samplers.progress import LadderProgress
 
 FINISHED, STOP = 0, 1
@@ -23,8 +23,8 @@ class Crew:
 
     Parameters
     ----------
-    address, words
-        the energy function and its data.
+    target
+        the energy function with its data.
     generators
         one NumPy Generator a chain, spawned from the run's seed.
     controls
@@ -37,8 +37,7 @@ class Crew:
         whether Ctrl-C was pressed.
     """
 
-    address: int
-    words: np.ndarray
+    target: Target
     keep_alive: tuple
     generators: list[np.random.Generator]
     pool: ThreadPoolExecutor
@@ -106,10 +105,9 @@ def assemble(
     progress: LadderProgress,
 ) -> Crew:
     """Bind the data of an energy function and start the threads."""
-    words, keep_alive = energy_function.bind()
+    target, keep_alive = energy_function.bind()
     return Crew(
-        energy_function.address,
-        words,
+        target,
         keep_alive,
         generators,
         ThreadPoolExecutor(max_workers=min(cores, len(generators))),

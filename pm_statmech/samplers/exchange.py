@@ -1,9 +1,10 @@
 r"""Non-reversible exchange between the rungs of one ladder, in one compiled loop.
 
-A scan moves every rung: the target by NUTS and by a draw of the fitted reference (see
-`independence`), rung 0 by an independent prior draw where there is one, the others by HMC of
-random length, which costs a fraction of NUTS, and every fourth time by NUTS. It then proposes
-swaps between the pairs of one parity: even pairs in even scans, odd pairs in odd ones.
+A scan moves every rung: the target by a long move (NUTS) and by a draw of the fitted reference
+(see `independence`), rung 0 by an independent prior draw where there is one, the others by a
+short move (HMC of random length), which costs a fraction of NUTS, and every fourth time by a
+long one; `moves` says what models with integers do. It then proposes swaps between the pairs of
+one parity: even pairs in even scans, odd pairs in odd ones.
 Neighbours swap states with probability
 
 .. math:: \alpha_k = \min\left(1, \exp\left((\beta_{k+1} - \beta_k)(E_{k+1} - E_k)\right)\right)
@@ -16,16 +17,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from pm_statmech.energy_function import call_energy
-from pm_statmech.samplers.hmc import N_SUMS, SUM_ACCEPT, SUM_NAN, random_hmc_step
+from pm_statmech.energy_function import TARGET, call_energy
+from pm_statmech.samplers.hmc import N_SUMS, SUM_ACCEPT, SUM_NAN
 from pm_statmech.samplers.independence import independence_step
+from pm_statmech.samplers.moves import long_move, short_move
 from pm_statmech.samplers.nuts import (
     ACCEPT,
     DIVERGING,
     GENERATOR,
     N_NAN,
     N_STATISTICS,
-    nuts_step,
     update_step_size,
 )
 
@@ -70,8 +71,7 @@ def propose_swaps(x, values, replica, betas, parity, uniforms, acceptance):
 
 @njit(
     types.int64(
-        types.int64,
-        types.int64[::1],
+        TARGET,
         types.float64[:, ::1],
         types.float64[:, ::1],
         types.int64[::1],
@@ -106,8 +106,7 @@ def propose_swaps(x, values, replica, betas, parity, uniforms, acceptance):
     cache=True,
 )
 def run_scans(
-    address,
-    words,
+    target,
     x,
     values,
     replica,
@@ -178,7 +177,7 @@ def run_scans(
         for k in range(n_rungs):
             if k == 0 and refresh:
                 x[0, :] = prior_draws[scan]
-                call_energy(address, x[0], values[0], words)
+                call_energy(target.address, x[0], values[0], target.words)
                 statistics[:] = 0.0
                 statistics[ACCEPT] = 1.0
                 if np.isnan(values[0, 1]):
@@ -187,17 +186,16 @@ def run_scans(
             else:
                 step = np.exp(averaging[k, 0]) if adapt else step_sizes[k]
                 if k == target_rung or (first_scan + scan) % NUTS_EVERY == 0:
-                    nuts_step(
-                        address, words, x[k], values[k], betas[k], step, factors[k],
-                        max_depth, rng, statistics,
+                    long_move(
+                        target, x[k], values[k], betas[k], step, factors[k], max_depth, rng,
+                        work, statistics,
                     )  # fmt: skip
                 else:
                     statistics[:] = 0.0
                     sums[:] = 0.0
-                    random_hmc_step(
-                        address, words, x[k], values[k], betas[k], step, 1.0, factors[k], rng,
-                        work, sums,
-                    )  # fmt: skip
+                    short_move(
+                        target, x[k], values[k], betas[k], step, 1.0, factors[k], rng, work, sums
+                    )
                     statistics[ACCEPT] = sums[SUM_ACCEPT]
                     statistics[N_NAN] = sums[SUM_NAN]
                 if adapt:
@@ -209,7 +207,7 @@ def run_scans(
                 target_statistics[scan, :] = statistics
                 if reference_draws.shape[0] > 0:
                     reference_sums[0] += independence_step(
-                        address, words, x[k], values[k], betas[k], reference_draws[scan],
+                        target, x[k], values[k], betas[k], reference_draws[scan],
                         rng.random(), new_value, log_weights, means, inverses,
                     )  # fmt: skip
                     reference_sums[1] += 1.0

@@ -11,10 +11,10 @@ MCMC, chapter 5, for random lengths.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 
 from pm_statmech.energy_function import call_energy
-from pm_statmech.samplers.nuts import GENERATOR, drift, log_density, whitened_gradient
+from pm_statmech.samplers.nuts import draw_momentum, drift, log_density, whitened_gradient
 
 SHORTEST, LONGEST = 0.3, 2.2
 JITTER = 0.25
@@ -27,14 +27,14 @@ N_SUMS = 4
 
 @njit(cache=True)
 def hmc_step(
-    address, words, x, value, beta, step_size, n_steps, factor, momentum, uniform, work, sums
+    target, x, value, beta, step_size, n_steps, factor, momentum, uniform, work, sums
 ):  # fmt: skip
     """Move (x, value) in place by one HMC transition that leaves pi_beta invariant.
 
     Parameters
     ----------
-    address, words
-        the energy function and its data.
+    target
+        the energy function.
     x, value
         (d,), (2 + 2 d,) the state.
     beta, step_size, n_steps, factor
@@ -61,7 +61,7 @@ def hmc_step(
         for i in range(d):
             momentum[i] += 0.5 * step_size * gradient[i]
         drift(new_x, momentum, factor, step_size)
-        call_energy(address, new_x, new_value, words)
+        call_energy(target.address, new_x, new_value, target.words)
         sums[SUM_STEPS] += 1.0
         if np.isnan(new_value[0]) or np.isnan(new_value[1]):
             sums[SUM_NAN] += 1.0
@@ -87,7 +87,7 @@ def hmc_step(
 
 
 @njit(cache=True)
-def random_hmc_step(address, words, x, value, beta, step_size, scale, factor, rng, work, sums):
+def random_hmc_step(target, x, value, beta, step_size, scale, factor, rng, work, sums):
     """Move (x, value) by HMC of random length and jittered step; work : (4 + 5 d,) scratch.
 
     The number of steps is that of scale 1, so that a smaller scale costs the same and looks
@@ -98,39 +98,8 @@ def random_hmc_step(address, words, x, value, beta, step_size, scale, factor, rn
     step = step_size * (1.0 - JITTER + 2.0 * JITTER * rng.random())
     length = SHORTEST + (LONGEST - SHORTEST) * rng.random()
     n_steps = min(MAX_STEPS, max(1, int(np.ceil(length / step))))
-    for j in range(d):
-        momentum[j] = rng.standard_normal()
+    draw_momentum(target, rng, momentum)
     hmc_step(
-        address, words, x, value, beta, scale * step, n_steps, factor, momentum, rng.random(),
+        target, x, value, beta, scale * step, n_steps, factor, momentum, rng.random(),
         work[d:], sums,
     )  # fmt: skip
-
-
-@njit(
-    types.void(
-        types.int64,
-        types.int64[::1],
-        types.float64[:, ::1],
-        types.float64[:, ::1],
-        types.float64,
-        types.float64,
-        types.float64,
-        types.float64[:, ::1],
-        GENERATOR,
-        types.int64[::1],
-        types.float64[::1],
-    ),
-    nogil=True,
-    cache=True,
-)
-def sweep_particles(
-    address, words, x, values, beta, step_size, scale, factor, rng, control, sums
-):  # fmt: skip
-    """Move each of the particles x (n, d) once, by steps of about scale * step_size."""
-    work = np.empty(4 + 5 * x.shape[1])
-    for i in range(x.shape[0]):
-        if control[1] != 0:
-            return
-        random_hmc_step(
-            address, words, x[i], values[i], beta, step_size, scale, factor, rng, work, sums
-        )

@@ -24,7 +24,7 @@ from pm_statmech.samplers.nuts import log_density
 
 @njit(cache=True)
 def independence_step(
-    address, words, x, value, beta, proposal, uniform, new_value, log_weights, means, inverses
+    target, x, value, beta, proposal, uniform, new_value, log_weights, means, inverses
 ):  # fmt: skip
     """Move (x, value) in place to `proposal`, a draw of the mixture, or stay; the acceptance.
 
@@ -37,7 +37,7 @@ def independence_step(
     log_weights, means, inverses
         the reference, see `mixture.compiled_parameters`.
     """
-    call_energy(address, proposal, new_value, words)
+    call_energy(target.address, proposal, new_value, target.words)
     new_log = log_density(new_value, beta)
     if not new_log > -np.inf:
         return 0.0

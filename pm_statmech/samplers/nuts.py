@@ -73,6 +73,15 @@ def drift(x, momentum, factor, step):
 
 
 @njit(inline="never", cache=True)
+def draw_momentum(target, rng, momentum):
+    """Momentum <- N(0, I) on continuous coordinates and 0 on integer ones, which so stay."""
+    for i in range(momentum.shape[0]):
+        momentum[i] = rng.standard_normal()
+    for k in range(target.discrete.shape[0]):
+        momentum[target.discrete[k]] = 0.0
+
+
+@njit(inline="never", cache=True)
 def _turning(p_left, p_right, p_sum):
     left = 0.0
     right = 0.0
@@ -93,14 +102,14 @@ def _log_add(a, b):
 
 @njit(cache=True)
 def nuts_step(
-    address, words, x, value, beta, step_size, factor, max_depth, rng, statistics
+    target, x, value, beta, step_size, factor, max_depth, rng, statistics
 ):  # fmt: skip
     """Move (x, value) in place by one NUTS transition that leaves pi_beta invariant.
 
     Parameters
     ----------
-    address, words
-        the energy function and its data.
+    target
+        the energy function; its integer coordinates get no momentum and stay.
     x
         (d,) unconstrained position; value : (2 + 2 d,) the energy function there.
     beta
@@ -130,12 +139,11 @@ def nuts_step(
     gradient = np.empty(d)
     whitened_gradient(value, beta, factor, gradient)
     kinetic = 0.0
+    draw_momentum(target, rng, p_sum)
     for i in range(d):
-        p = rng.standard_normal()
-        edge_p[0, i] = p
-        edge_p[1, i] = p
-        p_sum[i] = p
-        kinetic += 0.5 * p * p
+        edge_p[0, i] = p_sum[i]
+        edge_p[1, i] = p_sum[i]
+        kinetic += 0.5 * p_sum[i] * p_sum[i]
         edge_x[0, i] = x[i]
         edge_x[1, i] = x[i]
         edge_g[0, i] = gradient[i]
@@ -160,7 +168,7 @@ def nuts_step(
             for i in range(d):
                 edge_p[side, i] += 0.5 * signed * edge_g[side, i]
             drift(edge_x[side], edge_p[side], factor, signed)
-            call_energy(address, edge_x[side], new_value, words)
+            call_energy(target.address, edge_x[side], new_value, target.words)
             whitened_gradient(new_value, beta, factor, edge_g[side])
             kinetic = 0.0
             for i in range(d):

@@ -51,9 +51,9 @@ def population_size(energy_function: EnergyFunction, points: np.ndarray) -> int:
     results on every machine; only a model that takes over eight times what its graph suggests
     (a scan, an external Op) is timed, to a power of four.
     """
-    words, keep = energy_function.bind()
+    target, keep = energy_function.bind()
     start = perf_counter()
-    evaluate_all(energy_function.address, words, points)
+    evaluate_all(target, points)
     measured = 1e6 * (perf_counter() - start) / len(points)
     del keep
     cost = energy_function.expected_cost
@@ -61,6 +61,13 @@ def population_size(energy_function: EnergyFunction, points: np.ndarray) -> int:
         cost *= 4.0 ** np.floor(np.log(measured / cost) / np.log(4.0))
     most = min(MOST_PARTICLES, LARGEST_POPULATION // (2 + 3 * energy_function.size))
     return 2 * int(np.clip(BUDGET / cost, LEAST_PARTICLES, max(most, LEAST_PARTICLES)) // 2)
+
+
+def is_stepwise(values: np.ndarray) -> bool:
+    """Whether energies vary while all their gradients vanish, from values (n, 2 + 2 d)."""
+    d = (values.shape[1] - 2) // 2
+    energies = values[np.isfinite(values[:, 1]), 1]
+    return bool(np.ptp(energies) > 0 and np.all(values[:, 2 + d :] == 0.0))
 
 
 def run_pilot(
@@ -76,6 +83,8 @@ def run_pilot(
     probe = checked_prior_sample(split, energy_function, prior, LEAST_PARTICLES, rng)
     n = population_size(energy_function, probe.x)
     sample = checked_prior_sample(split, energy_function, prior, n, rng)
+    if is_stepwise(sample.values):
+        crew.target = crew.target._replace(stepwise=1)
     stages, particles, harvest = anneal(
         crew, sample.x, sample.values, stops, explore_prior=not prior.exact, rng=rng,
         harvest_beta=target, n_harvest=N_HARVEST,

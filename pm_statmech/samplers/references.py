@@ -124,10 +124,12 @@ def fit_reference(
 ) -> Reference | None:
     """Fit the references of all modes and evaluate what their bridges need.
 
-    None in more than 200 dimensions, or with too few particles for a covariance.
+    None in more than 200 dimensions, with too few particles for a covariance, or where
+    some coordinates are integers.
     """
     n_sweeps, _, half, d = harvest.x.shape
-    if d > LARGEST_DIMENSION or n_sweeps * half < 10 * d:
+    n_integers = len(energy_function.integers[0])
+    if d > LARGEST_DIMENSION or n_sweeps * half < 10 * d or n_integers > 0:
         return None
     sides = [harvest.x[:, side].reshape(-1, d) for side in (0, 1)]
     chosen = mixture.select(sides[0], sides[1], rng)

@@ -182,7 +182,7 @@ def _run_block(
 
     def task(c: int) -> int:
         return run_scans(  # type: ignore[call-arg]
-            crew.address, crew.words, ladders.x[c], ladders.values[c], ladders.replica[c],
+            crew.target, ladders.x[c], ladders.values[c], ladders.replica[c],
             ladders.betas, ladders.step_sizes, ladders.factors, averaging[c], adapt,
             target_accept, MAX_DEPTH, refresh[c], n, ladders.scans, crew.generators[c],
             crew.controls[c], energy[c], log_prior[c], replica[c], draws[c], kept_rungs,
@@ -267,7 +267,7 @@ def round_lengths(n_tune: int) -> list[int]:
     return [*lengths, n_tune - sum(lengths)]
 
 
-def relay(ladders: Ladders, record: Record, required: np.ndarray) -> Ladders:
+def relay(ladders: Ladders, record: Record, required: np.ndarray, discrete: np.ndarray) -> Ladders:
     """Lay a new ladder from a round's rejections; its rungs start where their nearest were."""
     betas = ladder.equal_rejection(ladders.betas, record.rejections, required)
     level = np.interp(betas, ladders.betas, ladder.barrier(np.maximum(record.rejections, 1e-3)))
@@ -279,7 +279,7 @@ def relay(ladders: Ladders, record: Record, required: np.ndarray) -> Ladders:
     for k in origin:
         pooled = late[:, :, k].reshape(-1, d)
         enough = len(pooled) >= (10 * d if d <= DENSE_LIMIT else 50)
-        factors.append(preconditioner(pooled) if enough else ladders.factors[k])
+        factors.append(preconditioner(pooled, discrete) if enough else ladders.factors[k])
     x = np.ascontiguousarray(ladders.x[:, origin])
     values = np.ascontiguousarray(ladders.values[:, origin])
     # a rung moved off beta = 0 cannot start from a state of infinite energy
@@ -322,7 +322,7 @@ def tune_ladders(
         )  # fmt: skip
         if not last:
             settled = number > 0 and even(record.rejections)
-            ladders = relay(ladders, record, required)
+            ladders = relay(ladders, record, required, crew.target.discrete)
         crew.progress.stage(
             "tune", rungs=len(ladders.betas), barrier=float(np.sum(record.rejections))
         )

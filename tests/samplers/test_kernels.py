@@ -6,9 +6,10 @@ import pytest
 from scipy import stats
 
 import pm_statmech as pms
-from pm_statmech.samplers.hmc import N_SUMS, SUM_ACCEPT, SUM_MOVES, SUM_STEPS, sweep_particles
+from pm_statmech.samplers.hmc import N_SUMS, SUM_ACCEPT, SUM_MOVES, SUM_STEPS
 from pm_statmech.samplers.independence import independence_step
 from pm_statmech.samplers.mixture import Mixture, compiled_parameters, mixture_log_density
+from pm_statmech.samplers.moves import sweep_particles
 
 from .test_nuts import DENSE, N, exact_draws, funnel_free, z_scores
 
@@ -16,9 +17,9 @@ __all__ = ["funnel_free"]
 
 
 def swept(function, x, beta, step, scale, factor, seed):
-    words, keep = function.bind()
+    target, keep = function.bind()
     values, sums = function(x), np.zeros(N_SUMS)
-    sweep_particles(function.address, words, x, values, beta, step, scale, factor,
+    sweep_particles(target, x, values, beta, step, scale, factor,
                     np.random.default_rng(seed), np.zeros(2, dtype=np.int64), sums)  # fmt: skip
     del keep
     np.testing.assert_allclose(values, function(x))
@@ -55,13 +56,13 @@ def two_bumps() -> Mixture:
 
 def proposed(function, x, beta, seed, *, always=False):
     q, rng = two_bumps(), np.random.default_rng(seed)
-    words, keep = function.bind()
+    target, keep = function.bind()
     values, scratch = function(x), np.empty(6)
     parameters, draws = compiled_parameters(q), q.draw(len(x), rng)
     total = 0.0
     for i in range(len(x)):
         uniform = 0.0 if always else rng.random()
-        total += independence_step(function.address, words, x[i], values[i], beta, draws[i],
+        total += independence_step(target, x[i], values[i], beta, draws[i],
                                    uniform, scratch, *parameters)  # fmt: skip
     del keep
     np.testing.assert_allclose(values, function(x))

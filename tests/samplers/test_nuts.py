@@ -31,13 +31,13 @@ def exact_draws(beta, n, rng):
 
 
 def moved(function, x, beta, kernel_beta, step, factor, seed, sweeps=1, depth=6):
-    words, keep = function.bind()
+    target, keep = function.bind()
     values = function(x)
     rng = np.random.default_rng(seed)
     statistics = np.zeros(N_STATISTICS)
     for _ in range(sweeps):
         for i in range(len(x)):
-            nuts_step(function.address, words, x[i], values[i], kernel_beta, step, factor, depth,
+            nuts_step(target, x[i], values[i], kernel_beta, step, factor, depth,
                       rng, statistics)  # fmt: skip
     del keep
     np.testing.assert_allclose(values, function(x))
@@ -98,10 +98,10 @@ def test_leaving_the_support_is_no_divergence():
     function = pms.tempered_model(model).compile()
     rng = np.random.default_rng(1)
     x = np.abs(rng.normal(size=(N, 1))) / np.sqrt(2)
-    values, (words, _keep) = function(x), function.bind()
+    values, (target, _keep) = function(x), function.bind()
     statistics, diverged = np.zeros(N_STATISTICS), 0
     for i in range(N):
-        nuts_step(function.address, words, x[i], values[i], 1.0, 0.5, np.array([[0.7]]), 6, rng,
+        nuts_step(target, x[i], values[i], 1.0, 0.5, np.array([[0.7]]), 6, rng,
                   statistics)  # fmt: skip
         diverged += statistics[3]
     assert diverged == 0
@@ -110,7 +110,7 @@ def test_leaving_the_support_is_no_divergence():
 
 
 def test_step_size_reaches_its_acceptance(funnel_free):
-    words, _keep = funnel_free.bind()
+    target, _keep = funnel_free.bind()
     x = exact_draws(1.0, 500, np.random.default_rng(2))
     values = funnel_free(x)
     averaging = start_averaging(np.array([0.1]))[0]
@@ -118,11 +118,11 @@ def test_step_size_reaches_its_acceptance(funnel_free):
     statistics, total = np.zeros(N_STATISTICS), 0.0
     for i in range(1500):
         step = np.exp(averaging[0])
-        nuts_step(funnel_free.address, words, x[i % 500], values[i % 500], 1.0, step, DENSE, 6,
+        nuts_step(target, x[i % 500], values[i % 500], 1.0, step, DENSE, 6,
                   rng, statistics)  # fmt: skip
         update_step_size(averaging, statistics[0], 0.8)
     for i in range(500):
-        nuts_step(funnel_free.address, words, x[i], values[i], 1.0, np.exp(averaging[1]), DENSE,
+        nuts_step(target, x[i], values[i], 1.0, np.exp(averaging[1]), DENSE,
                   6, rng, statistics)  # fmt: skip
         total += statistics[0]
     assert total / 500 == pytest.approx(0.8, abs=0.06)
