@@ -5,9 +5,11 @@ With draws of the target in the region A_m and draws of a reference q_m,
 .. math:: E_{q_m}\!\left[\sigma(\ell - r)\right] = E_{\pi | A_m}\!\left[\sigma(r - \ell)\right],
           \quad \ell = \log \pi_0 - \beta E - \log q_m, \quad r = \log Z_m
 
-is Bennett's equation, and :math:`Z = \sum_m Z_m`.
+is Bennett's equation, and :math:`Z = \sum_m Z_m`. Draws come in two halves; each half is bridged
+to references fitted on the other, and the two estimates of every Z_m are averaged.
 
-Sources: Bennett (1976), J. Comp. Phys. 22; Meng and Wong (1996), Statistica Sinica 6.
+Sources: Bennett (1976), J. Comp. Phys. 22; Meng and Wong (1996), Statistica Sinica 6; Overstall
+and Forster (2010), Comput. Stat. Data Anal. 54, for fitting on one half.
 """
 
 from __future__ import annotations
@@ -22,9 +24,13 @@ from scipy.special import expit, logsumexp
 def bennett_ratio(hot: np.ndarray, cold: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Root r of Bennett's equation from u = -Delta E at both rungs, and both influences."""
     finite = np.concatenate([hot[np.isfinite(hot)], cold.ravel()])
+    # n_c cold draws for n_h hot ones: the optimal bridge is 1 / (n_c pi / Z + n_h q)
+    ratio = cold.size / hot.size
+    offset = np.log(ratio)
 
     def gap(r: float) -> float:
-        return float(np.mean(expit(hot - r)) - np.mean(expit(r - cold)))
+        up, down = expit(hot - r + offset), expit(r - offset - cold)
+        return float(np.mean(up) - ratio * np.mean(down))
 
     low, high = float(np.min(finite)), float(np.max(finite))
     if high - low < 1e-300:
@@ -32,10 +38,18 @@ def bennett_ratio(hot: np.ndarray, cold: np.ndarray) -> tuple[float, np.ndarray,
         return low + np.log(share), np.isfinite(hot) / share - 1.0, np.zeros_like(cold)
     # where the hot rung has infinite energies the root may lie below every finite u
     low += np.log(np.mean(np.isfinite(hot))) - 1.0
-    r = float(brentq(gap, low, high + 1.0, xtol=1e-12, rtol=1e-14))
-    up, down = expit(hot - r), expit(r - cold)
-    slope = np.mean(up * (1 - up)) + np.mean(down * (1 - down))
-    return r, (up - np.mean(up)) / slope, -(down - np.mean(down)) / slope
+    r = float(brentq(gap, low - abs(offset), high + 1.0 + abs(offset), xtol=1e-12, rtol=1e-14))
+    up, down = expit(hot - r + offset), expit(r - offset - cold)
+    slope = np.mean(up * (1 - up)) + ratio * np.mean(down * (1 - down))
+    return r, (up - np.mean(up)) / slope, -ratio * (down - np.mean(down)) / slope
+
+
+def in_half(values: np.ndarray, side: int) -> np.ndarray:
+    """One half of values (chain, draw, ...): half of the chains, or of a single chain's draws."""
+    n_chains, n_draws = values.shape[:2]
+    if n_chains == 1:
+        return values[:, : n_draws // 2] if side == 0 else values[:, n_draws // 2 :]
+    return values[: n_chains // 2] if side == 0 else values[n_chains // 2 :]
 
 
 class ModeBridges(NamedTuple):
@@ -74,9 +88,32 @@ def bridge_modes(
     return ModeBridges(log_z, on_target, variance, share)
 
 
-def mode_weights(log_z: np.ndarray) -> np.ndarray:
-    """Z_m / Z."""
-    return np.exp(log_z - logsumexp(log_z))
+class BothHalves(NamedTuple):
+    """Bridges of both halves.
+
+    `log_z`, `weights` (M,) of all; `halves` the bridges of each; `part` (2, M) of a half's
+    estimate in the mean of both.
+    """
+
+    log_z: float
+    weights: np.ndarray
+    halves: tuple[ModeBridges, ModeBridges]
+    part: np.ndarray
+
+
+def join_halves(first: ModeBridges, second: ModeBridges) -> BothHalves:
+    """Average the halves' estimates of each Z_m: of Z, not of log Z, so that no bias is added."""
+    estimates = np.stack([first.log_z, second.log_z])
+    log_modes = logsumexp(estimates, axis=0) - np.log(2)
+    log_z = float(logsumexp(log_modes))
+    with np.errstate(invalid="ignore"):
+        part = np.nan_to_num(np.exp(estimates - log_modes) / 2)
+    return BothHalves(log_z, np.exp(log_modes - log_z), (first, second), part)
+
+
+def weight_slopes(weights: np.ndarray) -> np.ndarray:
+    """Derivatives (M, M) of each weight Z_m / Z by every log Z_m."""
+    return weights[:, None] * (np.eye(len(weights)) - weights)
 
 
 class PilotEvidence(NamedTuple):
@@ -95,7 +132,7 @@ class PilotEvidence(NamedTuple):
     clustering: float
 
 
-def _clustered(influence: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def clustered(influence: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Sums of influence (M, n) over equal labels (n,): (M, labels)."""
     _, index = np.unique(labels, return_inverse=True)
     sums = np.zeros((len(influence), index.max() + 1))
@@ -119,47 +156,46 @@ def pilot_evidence(
         (particle, sweep); half, family : (particle,); reference_log_ratio : (2, M, n).
     """
     n_modes = reference_log_ratio.shape[1]
-    estimates, by_particle, by_family, references, families = [], [], [], [], []
+    halves = []
+    by_particle, by_family, families = [], [], []
     for side in (0, 1):
         rows = half == side
         bridges = bridge_modes(log_ratio[rows], mode[rows], reference_log_ratio[side])
-        estimates.append(bridges.log_z)
+        halves.append(bridges)
         influence = np.mean(bridges.on_target, axis=-1)
         by_particle.append(influence / rows.sum())
-        by_family.append(_clustered(influence, family[rows]) / rows.sum())
-        references.append(bridges.reference_variance)
-        sizes = _clustered(
+        by_family.append(clustered(influence, family[rows]) / rows.sum())
+        sizes = clustered(
             np.stack([np.mean(mode[rows] == m, axis=1) for m in range(n_modes)]), family[rows]
         )
         with np.errstate(invalid="ignore"):
             families.append(np.nan_to_num(np.sum(sizes, axis=1) ** 2 / np.sum(sizes**2, axis=1)))
-    # the halves estimate each Z_m without bias, so their Z are averaged, not their logs
-    log_modes = logsumexp(estimates, axis=0) - np.log(2)
-    log_z = float(logsumexp(log_modes))
-    weights = np.exp(log_modes - log_z)
-    part = np.exp(np.array(estimates) - log_modes) / 2
+    joined = join_halves(*halves)
 
-    def variance(clusters: list[np.ndarray], direction: np.ndarray) -> float:
-        own, of_references = 0.0, 0.0
-        for side in (0, 1):
-            slope = direction * part[side]
-            own += float(np.sqrt(np.sum((slope @ clusters[side]) ** 2)))
-            of_references += float(np.sum(slope**2 * references[side]))
+    def of_draws(clusters: list[np.ndarray], direction: np.ndarray) -> float:
         # each half errs by its draws times the other's misfit: one product, so errors add up
-        return own**2 + of_references
+        own = [
+            np.sum((direction * part @ c) ** 2)
+            for part, c in zip(joined.part, clusters, strict=True)
+        ]
+        return float(np.sum(np.sqrt(own)) ** 2)
 
-    plain, clustered = variance(by_particle, weights), variance(by_family, weights)
-    weights_mcse = [
-        np.sqrt(
-            max(variance(by_particle, w * (e - weights)), variance(by_family, w * (e - weights)))
+    def variance(direction: np.ndarray) -> float:
+        of_references = sum(
+            float(np.sum((direction * part) ** 2 * half_bridges.reference_variance))
+            for part, half_bridges in zip(joined.part, halves, strict=True)
         )
-        for w, e in zip(weights, np.eye(n_modes), strict=True)
-    ]
+        own = max(of_draws(by_particle, direction), of_draws(by_family, direction))
+        return own + of_references
+
+    weights = joined.weights
+    plain = of_draws(by_particle, weights)
+    weights_mcse = [np.sqrt(variance(slope)) for slope in weight_slopes(weights)]
     return PilotEvidence(
-        log_z,
-        float(np.sqrt(max(plain, clustered))),
+        joined.log_z,
+        float(np.sqrt(variance(weights))),
         weights,
         np.array(weights_mcse),
         np.min(families, axis=0),
-        clustered / max(plain, 1e-300),
+        of_draws(by_family, weights) / max(plain, 1e-300),
     )

@@ -7,6 +7,7 @@ array is read from somebody else's memory, not refused.
 from __future__ import annotations
 
 import numpy as np
+import pytensor.tensor as pt
 from pymc.distributions.discrete import DiscreteUniformRV
 from pymc.pytensorf import rvs_in_graph
 from pytensor.tensor.random.basic import (
@@ -49,12 +50,12 @@ def integer_bounds(rv: TensorVariable) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(op, BernoulliRV):
         low, high = 0.0, 1.0
     elif isinstance(op, CategoricalRV):
-        [p] = op.dist_params(rv.owner)
+        p = pt.as_tensor(op.dist_params(rv.owner)[0])
         low, high = 0.0, float(p.shape[-1].eval()) - 1.0
     elif isinstance(op, DiscreteUniformRV):
-        low, high = (_value(node) for node in op.dist_params(rv.owner))
+        low, high = (_value(pt.as_tensor(node)) for node in op.dist_params(rv.owner))
     elif isinstance(op, BinomialRV | BetaBinomialRV):
-        low, high = 0.0, _value(op.dist_params(rv.owner)[0])
+        low, high = 0.0, _value(pt.as_tensor(op.dist_params(rv.owner)[0]))
     elif isinstance(op, GeometricRV):
         low = 1.0
     return (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pm_statmech.bridges import bennett_ratio, bridge_modes, mode_weights, pilot_evidence
+from pm_statmech.bridges import bennett_ratio, bridge_modes, in_half, join_halves, pilot_evidence
 
 from .conftest import within
 
@@ -53,7 +53,9 @@ def test_mode_weights_do_not_follow_the_counts(shares):
     errors = np.sqrt(np.mean(found.on_target**2, axis=1) / sum(shares) + found.reference_variance)
     within(found.log_z[0], np.log(3.0), errors[0])
     within(found.log_z[1], 0.0, errors[1])
-    np.testing.assert_allclose(mode_weights(found.log_z), [0.75, 0.25], atol=0.01)
+    both = join_halves(found, bridge_modes(*two_modes(*shares, rng)))
+    np.testing.assert_allclose(both.weights, [0.75, 0.25], atol=0.01)
+    np.testing.assert_allclose(both.part, 0.5, atol=0.01)
     np.testing.assert_allclose(found.share, np.array(shares) / sum(shares))
 
 
@@ -61,7 +63,31 @@ def test_a_mode_without_draws_has_no_mass():
     log_ratio, mode, drawn = two_modes(2000, 0, np.random.default_rng(2))
     found = bridge_modes(log_ratio, mode, drawn)
     assert found.log_z[1] == -np.inf
-    np.testing.assert_array_equal(mode_weights(found.log_z), [1.0, 0.0])
+    both = join_halves(found, found)
+    np.testing.assert_array_equal(both.weights, [1.0, 0.0])
+    np.testing.assert_allclose(both.log_z, found.log_z[0])
+
+
+def test_a_mode_that_one_half_missed_counts_half():
+    seen, missed = (two_modes(2000, n, np.random.default_rng(3)) for n in (500, 0))
+    both = join_halves(bridge_modes(*seen), bridge_modes(*missed))
+    # an unbiased mean of 1 and 0, whose doubt the number of families is there to raise
+    np.testing.assert_allclose(both.weights, [3 / 3.5, 0.5 / 3.5], atol=0.02)
+    np.testing.assert_array_equal(both.part[:, 1], [1.0, 0.0])
+
+
+def test_unequal_numbers_of_draws_are_bridged_at_the_right_constant():
+    rng = np.random.default_rng(4)
+    for n_hot, n_cold in ((20_000, 500), (500, 20_000)):
+        y, x = Q.rvs(n_hot, random_state=rng), stats.t(5).rvs(n_cold, random_state=rng)
+        r, hot, cold = bennett_ratio(log_target(y) - Q.logpdf(y), log_target(x) - Q.logpdf(x))
+        within(r, LOG_Z, np.sqrt(np.mean(hot**2) / n_hot + np.mean(cold**2) / n_cold))
+
+
+def test_halves_are_chains_or_the_draws_of_one():
+    values = np.arange(24).reshape(4, 6)
+    np.testing.assert_array_equal(in_half(values, 1), values[2:])
+    np.testing.assert_array_equal(in_half(values[:1], 0), values[:1, :3])
 
 
 def pilot(seed, n=400, sweeps=5, clones=1):

@@ -16,6 +16,7 @@
 from pm_statmech.datatree.groups import (
     RUNG,
     TermInfo,
+    annealing_group,
     ladder_group,
     read_terms,
     reference_group,
@@ -30,6 +31,7 @@ __all__ = [
     "add_log_prior",
     "add_pointwise",
     "annealing_dataset",
+    "annealing_group",
     "from_run",
     "ladder_group",
     "pointwise_values",

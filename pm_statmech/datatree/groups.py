@@ -67,3 +67,8 @@ def reference_group(dt: DataTree) -> xr.Dataset | None:
     """The `reference` group of a tree, or None where no reference was fitted."""
     tempering_group(dt)
     return dt["reference"].dataset if "reference" in dt.children else None
+
+
+def annealing_group(dt: DataTree) -> xr.Dataset | None:
+    """The `annealing` group of a tree, or None where nothing was annealed."""
+    return dt["annealing"].dataset if "annealing" in dt.children else None

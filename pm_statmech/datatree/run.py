@@ -29,7 +29,7 @@ from pm_statmech.tempering import TemperedModel
 if TYPE_CHECKING:
     from pm_statmech.samplers.annealing import Stage
     from pm_statmech.samplers.pilot import Pilot
-    from pm_statmech.samplers.references import BridgedDraws
+    from pm_statmech.samplers.references import Bridged
     from pm_statmech.samplers.rounds import Ladders, Record
 
 
@@ -101,7 +101,7 @@ def from_run(
     ladders: Ladders,
     record: Record,
     pilot: Pilot,
-    bridged: BridgedDraws | None,
+    bridged: Bridged | None,
     *,
     var_names,
     attrs: dict,
@@ -189,6 +189,11 @@ def annealing_dataset(stages: list[Stage], attrs: dict) -> xr.Dataset:
             "beta": ("stage", [stage.beta for stage in stages]),
             "log_ratio": (("stage", "half"), np.stack([stage.log_ratio for stage in stages])),
             "ess": ("stage", [stage.ess for stage in stages]),
+            "energy": (("stage", "particle"), np.stack([stage.energies for stage in stages])),
+            "family": (
+                ("stage", "particle"),
+                np.stack([stage.family for stage in stages]).astype(np.int32),
+            ),
             "n_families": (("stage", "half"), np.stack([stage.n_families for stage in stages])),
             "family_overlap": (
                 ("stage", "half"),
@@ -204,29 +209,32 @@ def annealing_dataset(stages: list[Stage], attrs: dict) -> xr.Dataset:
     )
 
 
-def _reference_dataset(
-    pilot: Pilot, bridged: BridgedDraws, record: Record, attrs: dict
-) -> xr.Dataset:
+def _reference_dataset(pilot: Pilot, bridged: Bridged, record: Record, attrs: dict) -> xr.Dataset:
     reference = pilot.reference
     assert reference is not None
     accepted, proposed = np.sum(record.reference_sums, axis=0)
     return xr.Dataset(
         {
-            "pilot_log_ratio": (("particle", "sweep"), reference.pilot_log_ratio),
-            "pilot_mode": (("particle", "sweep"), reference.pilot_mode.astype(np.int8)),
-            "pilot_half": ("particle", reference.pilot_half.astype(np.int8)),
-            "pilot_family": ("particle", reference.pilot_family.astype(np.int32)),
+            "pilot_log_ratio": (("particle", "sweep"), reference.bridged.log_ratio),
+            "pilot_mode": (("particle", "sweep"), reference.bridged.mode.astype(np.int8)),
+            "pilot_half": ("particle", reference.half.astype(np.int8)),
+            "pilot_family": ("particle", reference.family.astype(np.int32)),
             "pilot_reference_log_ratio": (
-                ("half", "mode", "reference_draw"),
-                reference.reference_log_ratio,
+                ("half", "reference_mode", "pilot_reference_draw"),
+                reference.bridged.reference_log_ratio,
             ),
             "log_ratio": (("chain", "draw"), bridged.log_ratio),
             "mode": (("chain", "draw"), bridged.mode.astype(np.int8)),
-            "reference_log_ratio": (("mode", "proposal"), bridged.reference_log_ratio),
+            "reference_log_ratio": (
+                ("half", "reference_mode", "reference_draw"),
+                bridged.reference_log_ratio,
+            ),
         },
         attrs={
             **attrs,
-            "n_components": reference.mixture.n_components,
+            "n_components": reference.partition.mixture.n_components,
+            "n_modes": reference.partition.n_modes,
+            "n_modes_found_by_search": pilot.n_found,
             "acceptance_rate": float(accepted / max(proposed, 1.0)),
         },
     )

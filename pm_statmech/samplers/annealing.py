@@ -3,8 +3,8 @@ r"""The pilot: annealed sequential Monte Carlo from the prior to the coldest run
 Stage j holds N particles of pi_{beta_j} in two halves. The next beta is the one at which the
 weights w_i = exp(-(beta' - beta) E_i) keep an effective sample size of half the particles; each
 half is resampled (systematically) and moved by HMC, preconditioned by what the *other* half
-looks like, since a preconditioner fitted on the particles that it moves biases log Z. Sweeps
-cycle through three scales of the step, so that a narrow mode is not lost to a wide one's step.
+looks like, since a preconditioner fitted on the particles that it moves biases log Z. The first
+sweeps of a stage take three scales of the step, so that a narrow mode is not lost to a wide one's.
 
 .. math:: \log\frac{Z(\beta')}{Z(\beta)} \approx \log \frac1N \sum_i w_i
 
@@ -24,14 +24,14 @@ from pm_statmech.errors import StalledAnnealingError
 from pm_statmech.samplers.crew import Crew
 from pm_statmech.samplers.hmc import N_SUMS, SUM_ACCEPT, SUM_MOVES
 from pm_statmech.samplers.moves import sweep_particles
+from pm_statmech.samplers.whitening import preconditioner, scores_at
 
 ESS_SHARE = 0.5
 SCALES = (1.0, 0.5, 0.25)
-MIN_SWEEPS, MAX_SWEEPS = 3, 12
+MAX_SWEEPS = 12
 STILL_CORRELATED = 0.3
 TARGET_ACCEPT = 0.8
 MAX_STAGES = 500
-DENSE_LIMIT = 200
 KEPT_STARTS = 512
 
 
@@ -77,8 +77,8 @@ class Stage:
         inverse temperature.
     x, x_energies
         (n, d) a few of its particles with their energies (n,).
-    energies
-        (N,) those of all.
+    energies, family
+        (N,) those of all, and the indices of their ancestors at beta = 0.
     factor, step_size
         preconditioner factor and HMC step.
     log_ratio
@@ -96,6 +96,7 @@ class Stage:
     x: np.ndarray
     x_energies: np.ndarray
     energies: np.ndarray
+    family: np.ndarray
     factor: np.ndarray
     step_size: float
     log_ratio: np.ndarray
@@ -111,42 +112,15 @@ class Harvest:
 
     Parameters
     ----------
-    x
-        (S, 2, N/2, d); log_target : (S, 2, N/2) log pi_0 - beta E; family : (2, N/2).
+    x, scores
+        (S, 2, N/2, d) and gradients of log pi_beta there; log_target : (S, 2, N/2)
+        log pi_0 - beta E; family : (2, N/2).
     """
 
     x: np.ndarray
+    scores: np.ndarray
     log_target: np.ndarray
     family: np.ndarray
-
-
-def preconditioner(
-    x: np.ndarray, discrete: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Factor L of the weighted covariance of x (n, d), shrunk towards its diagonal.
-
-    (d, d) lower triangular, or (d, 1) beyond 200 dimensions or with fewer than 2 d effective
-    draws, where a dense one would be noise. Integer coordinates, whose positions are
-    `discrete`, keep their own sd and are uncorrelated: no momentum moves them.
-    """
-    n, d = x.shape
-    weights = np.full(n, 1.0 / n) if weights is None else weights
-    centred = x - weights @ x
-    variances = weights @ centred**2
-    bad = ~(np.isfinite(variances) & (variances > 0))
-    variances = np.where(bad, 1.0, variances)
-    n_effective = 1.0 / np.sum(weights**2)
-    if d == 1 or d > DENSE_LIMIT or n_effective < 2 * d:
-        return np.ascontiguousarray(np.sqrt(variances)[:, None])
-    shrink = d / (d + n_effective)
-    covariance = (1 - shrink) * (centred * weights[:, None]).T @ centred
-    covariance[discrete, :] = 0.0
-    covariance[:, discrete] = 0.0
-    covariance[np.diag_indices(d)] = variances
-    try:
-        return np.ascontiguousarray(np.linalg.cholesky(covariance))
-    except np.linalg.LinAlgError:
-        return np.ascontiguousarray(np.sqrt(variances)[:, None])
 
 
 def next_beta(energies: np.ndarray, beta: float, ceiling: float) -> float:
@@ -217,14 +191,15 @@ def equilibrate(
     start = population.values[..., :2].reshape(-1, 2).copy()
     total = np.zeros(N_SUMS)
     for number in range(MAX_SWEEPS):
-        scale = SCALES[number % len(SCALES)]
+        # a narrow mode rejects the steps that suit a wide one, so the first sweeps try smaller
+        scale = SCALES[number] if number < len(SCALES) else 1.0
         sums = sweep(crew, population, beta, factors, step_size, scale)
         total += sums
         if scale == 1.0:
             # between sweeps only, so that each sweep leaves pi_beta invariant
             accepted = sums[SUM_ACCEPT] / max(sums[SUM_MOVES], 1.0)
             step_size *= float(np.exp(1.5 * (accepted - TARGET_ACCEPT)))
-        if number + 1 >= MIN_SWEEPS and number % len(SCALES) == len(SCALES) - 1:
+        if number + 1 >= len(SCALES):
             now = population.values[..., :2].reshape(-1, 2)
             if max(_correlation(now[:, i], start[:, i]) for i in range(2)) < STILL_CORRELATED:
                 break
@@ -238,14 +213,29 @@ def _weights(energies: np.ndarray, delta: float) -> tuple[np.ndarray, float]:
     return np.exp(log_weights - total), total - np.log(len(energies))
 
 
+def _factors(
+    crew: Crew, population: Population, beta: float, weights: list[np.ndarray] | None = None
+) -> list[np.ndarray]:
+    """Preconditioner of each half, fitted on the other half as it is, weighted, at beta."""
+    return [
+        preconditioner(
+            population.x[other],
+            scores_at(population.values[other], beta),
+            crew.target.discrete,
+            None if weights is None else weights[other],
+        )
+        for other in (1, 0)
+    ]
+
+
 def _stage(beta, population: Population, factors, step_size, log_ratio, ess, sums) -> Stage:
     x, values = population.pooled()
     stride = max(1, len(x) // KEPT_STARTS)
     counts = [np.unique(family, return_counts=True)[1] for family in population.family]
     half = population.x.shape[1]
     return Stage(
-        beta, x[::stride].copy(), values[::stride, 1].copy(), values[:, 1].copy(), factors[0],
-        step_size, log_ratio, ess,
+        beta, x[::stride].copy(), values[::stride, 1].copy(), values[:, 1].copy(),
+        population.family.ravel().copy(), factors[0], step_size, log_ratio, ess,
         np.array([len(c) for c in counts]), np.array([np.sum((c / half) ** 2) for c in counts]),
         sums,
     )  # fmt: skip
@@ -286,8 +276,7 @@ def anneal(
         np.arange(n).reshape(2, n // 2),
         np.zeros((2, n // 2)),
     )
-    discrete = crew.target.discrete
-    factors = [preconditioner(half, discrete) for half in population.x[::-1]]
+    factors = _factors(crew, population, 0.0)
     step_size, sums, beta = 1.0 / d**0.25, np.zeros(N_SUMS), 0.0
     if explore_prior:
         step_size, sums = equilibrate(crew, population, 0.0, factors, step_size)
@@ -307,9 +296,7 @@ def anneal(
         delta = reached - beta
         weighted = [_weights(energies, delta) for energies in population.energies]
         ess = sum(1.0 / np.sum(weights**2) for weights, _ in weighted)
-        factors = [
-            preconditioner(population.x[side], discrete, weighted[side][0]) for side in (1, 0)
-        ]
+        factors = _factors(crew, population, reached, [weights for weights, _ in weighted])
         for side, (weights, _) in enumerate(weighted):
             chosen = systematic_resample(weights, rng.random())
             population.work[side] += delta * np.where(weights > 0, population.energies[side], 0.0)
@@ -321,7 +308,7 @@ def anneal(
         stages.append(_stage(beta, population, factors, step_size, log_ratio, float(ess), sums))
         if beta == harvest_beta and n_harvest > 0:
             # what the particles look like now, no longer what weights made of the last stage
-            factors = [preconditioner(half, discrete) for half in population.x[::-1]]
+            factors = _factors(crew, population, beta)
             harvest = gather(crew, population, beta, factors, step_size, n_harvest)
     return stages, population, harvest
 
@@ -331,9 +318,11 @@ def gather(
 ) -> Harvest:
     """Sweep on at one beta and keep every state."""
     shape = (n_sweeps, *population.x.shape[:2])
-    x, log_target = np.empty((*shape, population.x.shape[2])), np.empty(shape)
+    x, scores = np.empty((2, *shape, population.x.shape[2]))
+    log_target = np.empty(shape)
     for number in range(n_sweeps):
         sweep(crew, population, beta, factors, step_size, SCALES[number % len(SCALES)])
         x[number] = population.x
+        scores[number] = scores_at(population.values, beta)
         log_target[number] = population.values[..., 0] - beta * population.values[..., 1]
-    return Harvest(x, log_target, population.family.copy())
+    return Harvest(x, scores, log_target, population.family.copy())

@@ -2,7 +2,7 @@ r"""Non-reversible exchange between the rungs of one ladder, in one compiled loo
 
 A scan moves every rung: the target by a long move (NUTS) and by a draw of the fitted reference
 (see `independence`), rung 0 by an independent prior draw where there is one, the others by a
-short move (HMC of random length), which costs a fraction of NUTS, and every fourth time by a
+short move (HMC of random length), which costs a fraction of NUTS, and every eighth time by a
 long one; `moves` says what models with integers do. It then proposes swaps between the pairs of
 one parity: even pairs in even scans, odd pairs in odd ones.
 Neighbours swap states with probability
@@ -30,7 +30,7 @@ from pm_statmech.samplers.nuts import (
     update_step_size,
 )
 
-NUTS_EVERY = 4
+LONG_EVERY = 8
 
 
 @njit(cache=True)
@@ -185,7 +185,7 @@ def run_scans(
                     values[0, 1] = np.inf
             else:
                 step = np.exp(averaging[k, 0]) if adapt else step_sizes[k]
-                if k == target_rung or (first_scan + scan) % NUTS_EVERY == 0:
+                if k == target_rung or (first_scan + scan) % LONG_EVERY == 0:
                     long_move(
                         target, x[k], values[k], betas[k], step, factors[k], max_depth, rng,
                         work, statistics,

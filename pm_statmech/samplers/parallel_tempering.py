@@ -19,7 +19,7 @@ from pm_statmech.samplers.crew import assemble, stopping_on_interrupt
 from pm_statmech.samplers.pilot import run_pilot
 from pm_statmech.samplers.prior_draws import compile_prior_draws, refuse_flat_priors
 from pm_statmech.samplers.progress import LadderProgress
-from pm_statmech.samplers.references import bridge_to_draws
+from pm_statmech.samplers.references import bridge_run
 from pm_statmech.samplers.rounds import from_pilot, place_initvals, run_round, tune_ladders
 from pm_statmech.tempering import TemperedModel, tempered_model
 
@@ -187,7 +187,7 @@ def sample_tempered(
     crew = assemble(energy_function, generators, n_cores, progress)
     with crew.pool, progress, stopping_on_interrupt(crew):
         compiled = perf_counter()
-        pilot = run_pilot(crew, split, energy_function, prior, required[1:], target, rng)
+        pilot = run_pilot(crew, split, energy_function, prior, required[1:], target, starts, rng)
         ladders = from_pilot(pilot.stages, energy_function, required, target, n_chains, rng)
         ladders.reference = pilot.proposal
         place_initvals(ladders, energy_function, starts)
@@ -211,11 +211,9 @@ def sample_tempered(
     if n_finished < 4:
         raise KeyboardInterrupt
     at_target = np.ascontiguousarray(record.draws[:, :, ladders.target_rung if keep else 0])
-    log_target = (
-        record.log_prior[..., ladders.target_rung]
-        - target * (record.energy[..., ladders.target_rung])
-    )
-    bridged = bridge_to_draws(pilot.reference, energy_function, target, at_target, log_target, rng)
+    bridged = None
+    if pilot.reference is not None:
+        bridged = bridge_run(pilot.reference.partition, energy_function, target, at_target, rng)
     sampled = perf_counter() - compiled
     tree = datatree.from_run(
         split,

@@ -9,17 +9,25 @@ import numpy as np
 
 from pm_statmech.bridges import PilotEvidence, pilot_evidence
 from pm_statmech.energy_function import EnergyFunction, evaluate_all
-from pm_statmech.samplers.annealing import Population, Stage, anneal
+from pm_statmech.samplers.annealing import Harvest, Population, Stage, anneal
 from pm_statmech.samplers.crew import Crew
 from pm_statmech.samplers.mixture import Mixture
+from pm_statmech.samplers.mode_search import search
 from pm_statmech.samplers.prior_draws import PriorDraws, PriorSample, checked_prior_sample
-from pm_statmech.samplers.references import Reference, fit_reference, weighted_by
+from pm_statmech.samplers.references import (
+    Partition,
+    Reference,
+    can_be_fitted,
+    find_modes,
+    fit_reference,
+    weighted_by,
+)
 from pm_statmech.tempering import TemperedModel
 
 LEAST_PARTICLES, MOST_PARTICLES = 256, 8192
-BUDGET = 16_000.0
+BUDGET = 8_000.0
 LARGEST_POPULATION = 2**22
-N_HARVEST = 10
+HARVEST, FEWEST_SWEEPS, MOST_SWEEPS = 80_000, 4, 10
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,8 @@ class Pilot:
         fitted to its draws at the target, or None; evidence : by its bridges.
     proposal
         the reference with its modes weighted by the bridges.
+    n_found
+        modes that a search added to those of the particles; they are the last ones.
     """
 
     sample: PriorSample
@@ -42,10 +52,11 @@ class Pilot:
     reference: Reference | None
     evidence: PilotEvidence | None
     proposal: Mixture | None
+    n_found: int
 
 
 def population_size(energy_function: EnergyFunction, points: np.ndarray) -> int:
-    """Return a number of particles that takes seconds: 16000 over the microseconds of a gradient.
+    """Return a number of particles that takes seconds: 8000 over the microseconds of a gradient.
 
     From 256 to 8192. The cost is counted from the graph, so that equal seeds give equal
     results on every machine; only a model that takes over eight times what its graph suggests
@@ -70,6 +81,17 @@ def is_stepwise(values: np.ndarray) -> bool:
     return bool(np.ptp(energies) > 0 and np.all(values[:, 2 + d :] == 0.0))
 
 
+def _bridge(
+    harvest: Harvest, partition: Partition, energy_function: EnergyFunction, target: float, rng
+) -> tuple[Reference, PilotEvidence]:
+    reference = fit_reference(harvest, partition, energy_function, target, rng)
+    bridged = reference.bridged
+    return reference, pilot_evidence(
+        bridged.log_ratio, bridged.mode, reference.half, reference.family,
+        bridged.reference_log_ratio,
+    )  # fmt: skip
+
+
 def run_pilot(
     crew: Crew,
     split: TemperedModel,
@@ -77,9 +99,10 @@ def run_pilot(
     prior: PriorDraws,
     stops: np.ndarray,
     target: float,
+    starts: list[np.ndarray],
     rng: np.random.Generator,
 ) -> Pilot:
-    """Anneal, fit the references of the target and bridge them."""
+    """Anneal, look for modes that were missed, fit the references of the target, bridge them."""
     probe = checked_prior_sample(split, energy_function, prior, LEAST_PARTICLES, rng)
     n = population_size(energy_function, probe.x)
     sample = checked_prior_sample(split, energy_function, prior, n, rng)
@@ -87,15 +110,19 @@ def run_pilot(
         crew.target = crew.target._replace(stepwise=1)
     stages, particles, harvest = anneal(
         crew, sample.x, sample.values, stops, explore_prior=not prior.exact, rng=rng,
-        harvest_beta=target, n_harvest=N_HARVEST,
+        harvest_beta=target, n_harvest=int(np.clip(HARVEST // n, FEWEST_SWEEPS, MOST_SWEEPS)),
     )  # fmt: skip
     assert harvest is not None
-    reference = fit_reference(harvest, energy_function, target, rng)
-    if reference is None:
-        return Pilot(sample, stages, particles, None, None, None)
-    evidence = pilot_evidence(
-        reference.pilot_log_ratio, reference.pilot_mode, reference.pilot_half,
-        reference.pilot_family, reference.reference_log_ratio,
-    )  # fmt: skip
-    proposal = weighted_by(reference, evidence.weights)
-    return Pilot(sample, stages, particles, reference, evidence, proposal)
+    if not can_be_fitted(harvest, energy_function):
+        return Pilot(sample, stages, particles, None, None, None, 0)
+    partition = find_modes(harvest, rng)
+    reference, evidence = _bridge(harvest, partition, energy_function, target, rng)
+    n_found = 0
+    if crew.target.stepwise == 0:
+        harvest, partition, n_found = search(
+            crew, energy_function, stages, harvest, partition, evidence.log_z, target, starts, rng
+        )
+    if n_found > 0:
+        reference, evidence = _bridge(harvest, partition, energy_function, target, rng)
+    proposal = weighted_by(partition, evidence.weights)
+    return Pilot(sample, stages, particles, reference, evidence, proposal, n_found)

@@ -1,18 +1,25 @@
-r"""References fitted to the pilot: one normalised Gaussian mixture a mode of the target.
+r"""References fitted to draws: one normalised Gaussian mixture a mode of the target.
 
 The draws of the pilot at the target fit a mixture q; components between which single moves
 pass are one mode m. Space is divided into the regions A_m where mode m's components carry
-most of q. With q_m the mixture of mode m alone, fitted on one half of the particles,
+most of q. With q_m the reference of mode m alone, fitted on one half of the draws,
 
 .. math:: Z_m = \int_{A_m} \pi_0\, e^{-\beta E}, \qquad
           Z = \sum_m Z_m, \qquad \text{weight of mode } m = Z_m / Z
 
 where each Z_m is estimated by bridge sampling between the *other* half's draws in A_m and draws
-of q_m (whose density outside A_m counts as zero). A mode's share of the particles never enters, so
+of q_m (whose density outside A_m counts as zero). A mode's share of the draws never enters, so
 that a narrow mode's weight does not hang on how many particles found it.
 
-Sources: Meng and Wong (1996), Statistica Sinica 6; Overstall and Forster (2010), Comput. Stat.
-Data Anal. 54, for fitting on one half; merging by passages is ours.
+A mode of one component is bridged after folding it about the reference's centre,
+
+.. math:: \bar\pi(x) = \tfrac12 \pi(x) + \tfrac12 \pi(2\mu - x)
+
+which has the same integral and no skewness left to cost overlap.
+
+Sources: Meng and Wong (1996), Statistica Sinica 6; Meng and Schilling (2002), J. Comput. Graph.
+Stat. 11, for folding (warp III); Overstall and Forster (2010), Comput. Stat. Data Anal. 54, for
+fitting on one half; merging by passages is ours.
 """
 
 from __future__ import annotations
@@ -20,27 +27,60 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
+from pm_statmech.bridges import bennett_ratio, in_half
 from pm_statmech.energy_function import EnergyFunction
 from pm_statmech.samplers import mixture
 from pm_statmech.samplers.annealing import Harvest
 from pm_statmech.samplers.mixture import Mixture
+from pm_statmech.samplers.whitening import fisher_gaussian, scores_at
 
 LEAST_PASSAGE = 0.01
 HALF_ITERATIONS = 10
 LARGEST_DIMENSION = 200
+LEAST_DRAWS = 2000
+MOST_DRAWS = 16_000
+N_TRIAL = 500
 
 
 @dataclass(frozen=True)
-class BridgedDraws:
-    """The run's draws at the target, and the references' own, for bridges between them.
+class Partition:
+    """Which mode each point belongs to.
+
+    Parameters
+    ----------
+    mixture
+        of all modes; mode_of_component : (K,) ints from 0, the heaviest mode first.
+    """
+
+    mixture: Mixture
+    mode_of_component: np.ndarray
+
+    @property
+    def n_modes(self) -> int:
+        """How many modes."""
+        return int(np.max(self.mode_of_component)) + 1
+
+    def mode_of(self, x: np.ndarray) -> np.ndarray:
+        """Mode of the component with the largest share at each point (n, d): (n,)."""
+        return self.mode_of_component[np.argmax(self.mixture.log_components(x), axis=1)]
+
+    def of_mode(self, m: int) -> Mixture:
+        """The components of mode m, as a normalised mixture."""
+        return self.mixture.restricted(self.mode_of_component == m)
+
+
+@dataclass(frozen=True)
+class Bridged:
+    """Draws of the target against references fitted on their other half.
 
     Parameters
     ----------
     log_ratio, mode
-        (chain, draw) log pi_0 - beta E - log q_m at the draws, and their modes.
+        log pi_0 - beta E - log q_m at each draw, and its mode m.
     reference_log_ratio
-        (mode, n) at independent draws of q_m, -inf outside A_m.
+        (half, mode, n) the same at draws of the half's q_m, -inf outside A_m.
     """
 
     log_ratio: np.ndarray
@@ -50,43 +90,55 @@ class BridgedDraws:
 
 @dataclass(frozen=True)
 class Reference:
-    """A mixture of the target with the mode of each component, and what its bridges need.
+    """The modes of the target, and the pilot's bridges to them.
 
     Parameters
     ----------
-    mixture
-        fitted on all draws, its modes weighted as the bridges say.
-    mode_of_component
-        (K,) ints from 0, the heaviest mode first.
-    pilot_log_ratio, pilot_mode
-        (particle, sweep) log pi_0 - beta E - log q_m by the other half's q_m, and m.
-    pilot_half, pilot_family
+    partition
+        of space into modes; bridged : (particle, sweep) draws of the pilot.
+    half, family
         (particle,) half and ancestor at beta = 0.
-    reference_log_ratio
-        (half, mode, n) the same at draws of the half's q_m, -inf outside A_m.
     """
 
-    mixture: Mixture
-    mode_of_component: np.ndarray
-    pilot_log_ratio: np.ndarray
-    pilot_mode: np.ndarray
-    pilot_half: np.ndarray
-    pilot_family: np.ndarray
-    reference_log_ratio: np.ndarray
-
-    @property
-    def n_modes(self) -> int:
-        """How many modes."""
-        return int(np.max(self.mode_of_component)) + 1
-
-    def mode_of(self, x: np.ndarray) -> np.ndarray:
-        """Mode whose region holds each point (n, d): (n,)."""
-        return regions(self.mixture, self.mode_of_component, x)
+    partition: Partition
+    bridged: Bridged
+    half: np.ndarray
+    family: np.ndarray
 
 
-def regions(fitted: Mixture, mode_of_component: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Mode of the component with the largest share at each point (n, d): (n,)."""
-    return mode_of_component[np.argmax(fitted.log_components(x), axis=1)]
+@dataclass(frozen=True)
+class TargetDensity:
+    """Log pi_0 - beta E on the region of each mode.
+
+    Parameters
+    ----------
+    energy_function
+        of the model; beta : inverse temperature; partition : the modes.
+    """
+
+    energy_function: EnergyFunction
+    beta: float
+    partition: Partition
+
+    def everywhere(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log density (n,), -inf where it is not finite, and its gradient (n, d)."""
+        values = self.energy_function(x)
+        with np.errstate(invalid="ignore"):
+            log_density = values[:, 0] - self.beta * values[:, 1]
+        finite = np.isfinite(values[:, 1]) & ~np.isnan(log_density)
+        return np.where(finite, log_density, -np.inf), scores_at(values, self.beta)
+
+    def inside(self, x: np.ndarray, m: int) -> np.ndarray:
+        """Log density (n,) in the region of mode m, -inf outside."""
+        log_density, _ = self.everywhere(x)
+        return np.where(self.partition.mode_of(x) == m, log_density, -np.inf)
+
+    def log_ratio(self, x: np.ndarray, own: np.ndarray, m: int, q: Mixture) -> np.ndarray:
+        """Folded log density less log q (n,), with log density `own` known at points x (n, d)."""
+        if q.n_components == 1:
+            mirrored = self.inside(2 * q.means[0] - x, m)
+            own = np.logaddexp(own, mirrored) - np.log(2)
+        return own - q.log_density(x)
 
 
 def merge(labels: np.ndarray, n_components: int) -> np.ndarray:
@@ -116,105 +168,165 @@ def merge(labels: np.ndarray, n_components: int) -> np.ndarray:
     return np.array([heaviest.index(r) for r in roots])
 
 
-def fit_reference(
-    harvest: Harvest,
-    energy_function: EnergyFunction,
-    beta: float,
-    rng: np.random.Generator,
-) -> Reference | None:
-    """Fit the references of all modes and evaluate what their bridges need.
+def overlap(density: TargetDensity, x, own, m: int, q: Mixture, rng) -> float:
+    """Share of its own draws that a reference has in common with a mode, seen at draws x."""
+    drawn = q.draw(N_TRIAL, rng)
+    hot = density.log_ratio(drawn, density.inside(drawn, m), m, q)
+    if not np.any(np.isfinite(hot)):
+        return 0.0
+    r, _, _ = bennett_ratio(hot, density.log_ratio(x[:N_TRIAL], own[:N_TRIAL], m, q))
+    return float(np.mean(expit(hot - r)))
 
-    None in more than 200 dimensions, with too few particles for a covariance, or where
-    some coordinates are integers.
-    """
-    n_sweeps, _, half, d = harvest.x.shape
-    n_integers = len(energy_function.integers[0])
-    if d > LARGEST_DIMENSION or n_sweeps * half < 10 * d or n_integers > 0:
+
+def _gaussian_by_scores(x: np.ndarray, scores: np.ndarray) -> Mixture | None:
+    found = fisher_gaussian(x, scores) if np.all(np.isfinite(scores)) else None
+    if found is None:
         return None
+    mean, factor = found
+    return Mixture(np.ones(1), mean[None], factor[None])
+
+
+def fit_mode(
+    density: TargetDensity,
+    m: int,
+    x: np.ndarray,
+    scores: np.ndarray,
+    own: np.ndarray,
+    rng: np.random.Generator,
+) -> Mixture:
+    """Reference of mode m from draws x (n, d) in it, with their scores and log densities.
+
+    The mixture's own components, improved. A single one is the Gaussian with the draws' moments
+    or the one nearest by their scores, whichever fitted to three quarters of them overlaps more
+    with the rest. Too few draws leave the partition's component.
+    """
+    q = density.partition.of_mode(m)
+    n, d = x.shape
+    if n < 10 * d:
+        return q
+    order = rng.permutation(n)
+    if q.n_components > 1:
+        return mixture.improve(q, x[order[: 2 * mixture.SUBSAMPLE]], HALF_ITERATIONS)
+    train, test = order[: 3 * n // 4], order[3 * n // 4 :]
+    by_moments, by_scores = mixture.gaussian(x), _gaussian_by_scores(x, scores)
+    trial = _gaussian_by_scores(x[train], scores[train])
+    if by_scores is None or trial is None:
+        return by_moments
+    gain = overlap(density, x[test], own[test], m, trial, rng) - overlap(
+        density, x[test], own[test], m, mixture.gaussian(x[train]), rng
+    )
+    return by_scores if gain > 0 else by_moments
+
+
+def bridge_draws(
+    density: TargetDensity,
+    x: tuple[np.ndarray, np.ndarray],
+    scores: tuple[np.ndarray, np.ndarray],
+    own: tuple[np.ndarray, np.ndarray],
+    rng: np.random.Generator,
+) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+    """Bridge two halves of draws (n_h, d), each to references fitted on the other.
+
+    Returns
+    -------
+    log ratios and modes of the draws of each half, and reference log ratios (2, M, n).
+    """
+    partition = density.partition
+    mode = [partition.mode_of(points) for points in x]
+    n = int(np.clip(2 * max(map(len, x)), LEAST_DRAWS, MOST_DRAWS))
+    drawn = np.full((2, partition.n_modes, n), -np.inf)
+    log_ratio = [np.full(len(points), -np.inf) for points in x]
+    for m in range(partition.n_modes):
+        for side in (0, 1):
+            other, here = mode[1 - side] == m, mode[side] == m
+            q = fit_mode(
+                density, m, x[1 - side][other], scores[1 - side][other], own[1 - side][other], rng
+            )
+            log_ratio[side][here] = density.log_ratio(x[side][here], own[side][here], m, q)
+            draws = q.draw(n, rng)
+            drawn[side, m] = density.log_ratio(draws, density.inside(draws, m), m, q)
+    return log_ratio, mode, drawn
+
+
+def find_modes(harvest: Harvest, rng: np.random.Generator) -> Partition:
+    """Mixture of the pilot's draws at the target, and which of its components are one mode."""
+    n_sweeps, _, half, d = harvest.x.shape
     sides = [harvest.x[:, side].reshape(-1, d) for side in (0, 1)]
     chosen = mixture.select(sides[0], sides[1], rng)
     pooled = np.concatenate(sides)
     subset = pooled[rng.permutation(len(pooled))[: 4 * mixture.SUBSAMPLE]]
-    full = mixture.improve(chosen, subset, HALF_ITERATIONS)
+    # a mode that only the second half saw is missing from what the first was fitted on
+    full = mixture.extended(chosen, subset, HALF_ITERATIONS)
     component = np.argmax(full.log_components(harvest.x.reshape(-1, d)), axis=1)
-    mode_of_component = merge(component.reshape(n_sweeps, -1), full.n_components)
-    mode = mode_of_component[component].reshape(n_sweeps, 2, half)
-    n_modes = int(np.max(mode_of_component)) + 1
+    return Partition(full, merge(component.reshape(n_sweeps, 2 * half), full.n_components))
 
-    n_draws = max(2000, n_sweeps * half // n_modes)
-    pilot = np.full((n_sweeps, 2, half), -np.inf)
-    drawn = np.full((2, n_modes, n_draws), -np.inf)
-    for side in (0, 1):
-        own = subset_of(sides[1 - side], rng)
-        fitted = mixture.improve(full, own, HALF_ITERATIONS)
-        if fitted.n_components != full.n_components:
-            fitted = full
-        for m in range(n_modes):
-            q = fitted.restricted(mode_of_component == m)
-            here = mode[:, side] == m
-            points = harvest.x[:, side][here]
-            pilot[:, side][here] = harvest.log_target[:, side][here] - q.log_density(points)
-            drawn[side, m] = _at_reference(
-                q, full, mode_of_component, m, energy_function, beta, n_draws, rng
-            )
-    particles = np.moveaxis(pilot.reshape(n_sweeps, -1), 0, 1)
+
+def can_be_fitted(harvest: Harvest, energy_function: EnergyFunction) -> bool:
+    """Whether references can be fitted: not beyond 200 dimensions, nor from a few particles.
+
+    Nor where some coordinates are integers.
+    """
+    n_sweeps, _, half, d = harvest.x.shape
+    few = n_sweeps * half < 10 * d
+    return d <= LARGEST_DIMENSION and not few and len(energy_function.integers[0]) == 0
+
+
+def fit_reference(
+    harvest: Harvest,
+    partition: Partition,
+    energy_function: EnergyFunction,
+    beta: float,
+    rng: np.random.Generator,
+) -> Reference:
+    """Bridge the pilot's draws, half against half."""
+    n_sweeps, _, half, _ = harvest.x.shape
+    density = TargetDensity(energy_function, beta, partition)
+
+    def sides(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(values[:, side].reshape(n_sweeps * half, *values.shape[3:]) for side in (0, 1))  # type: ignore[return-value]
+
+    log_ratio, mode, drawn = bridge_draws(
+        density, sides(harvest.x), sides(harvest.scores), sides(harvest.log_target), rng
+    )
+
+    def by_particle(parts: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate([part.reshape(n_sweeps, half).T for part in parts])
+
     return Reference(
-        full,
-        mode_of_component,
-        particles,
-        np.moveaxis(mode.reshape(n_sweeps, -1), 0, 1),
+        partition,
+        Bridged(by_particle(log_ratio), by_particle(mode), drawn),
         np.repeat([0, 1], half),
         harvest.family.ravel(),
-        drawn,
     )
 
 
-def subset_of(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """At most 8000 of the draws (n, d)."""
-    return x[rng.permutation(len(x))[: 2 * mixture.SUBSAMPLE]]
-
-
-def weighted_by(reference: Reference, weights: np.ndarray) -> Mixture:
-    """The reference's mixture with its modes weighted anew (n_modes,)."""
-    q = reference.mixture
-    share = np.zeros(reference.n_modes)
-    np.add.at(share, reference.mode_of_component, q.weights)
+def weighted_by(partition: Partition, weights: np.ndarray) -> Mixture:
+    """The partition's mixture with its modes weighted anew (n_modes,)."""
+    q = partition.mixture
+    share = np.zeros(partition.n_modes)
+    np.add.at(share, partition.mode_of_component, q.weights)
     factor = weights / share
-    renewed = q.weights * factor[reference.mode_of_component]
+    renewed = q.weights * factor[partition.mode_of_component]
     return Mixture(renewed / np.sum(renewed), q.means, q.factors)
 
 
-def _at_reference(
-    q: Mixture, full: Mixture, mode_of_component, m: int, energy_function, beta, n: int, rng
-) -> np.ndarray:
-    """Log pi_0 - beta E - log q_m at n draws of q_m, -inf outside the region of mode m."""
-    draws = q.draw(n, rng)
-    values = energy_function(draws)
-    energy = np.where(np.isnan(values[:, 1]), np.inf, values[:, 1])
-    log_target = np.where(np.isfinite(energy), values[:, 0] - beta * energy, -np.inf)
-    inside = (regions(full, mode_of_component, draws) == m) & ~np.isnan(log_target)
-    return np.where(inside, log_target - q.log_density(draws), -np.inf)
+def bridge_run(
+    partition: Partition,
+    energy_function: EnergyFunction,
+    beta: float,
+    x: np.ndarray,
+    rng: np.random.Generator,
+) -> Bridged:
+    """Bridge the draws x (chain, draw, d) of a run, half of the chains against the other half."""
+    density = TargetDensity(energy_function, beta, partition)
+    sides = [in_half(x, side) for side in (0, 1)]
+    flat = [side.reshape(-1, x.shape[-1]) for side in sides]
+    own, scores = zip(*(density.everywhere(points) for points in flat), strict=True)
+    log_ratio, mode, drawn = bridge_draws(density, (flat[0], flat[1]), scores, own, rng)
+    axis = 1 if len(x) == 1 else 0
 
+    def joined(parts: list[np.ndarray]) -> np.ndarray:
+        shaped = [p.reshape(side.shape[:2]) for p, side in zip(parts, sides, strict=True)]
+        return np.concatenate(shaped, axis=axis)
 
-def bridge_to_draws(
-    reference: Reference | None, energy_function: EnergyFunction, beta: float, x: np.ndarray,
-    log_target: np.ndarray, rng: np.random.Generator,
-) -> BridgedDraws | None:  # fmt: skip
-    """Evaluate the references at draws x (chain, draw, d) of the target, and draw from them."""
-    if reference is None:
-        return None
-    points = x.reshape(-1, x.shape[-1])
-    mode = reference.mode_of(points)
-    log_ratio = log_target.reshape(-1).copy()
-    drawn = np.empty((reference.n_modes, len(points)))
-    for m in range(reference.n_modes):
-        q = reference.mixture.restricted(reference.mode_of_component == m)
-        here = mode == m
-        if np.any(here):
-            log_ratio[here] -= q.log_density(points[here])
-        drawn[m] = _at_reference(
-            q, reference.mixture, reference.mode_of_component, m, energy_function, beta,
-            len(points), rng,
-        )  # fmt: skip
-    shape = x.shape[:2]
-    return BridgedDraws(log_ratio.reshape(shape), mode.reshape(shape), drawn)
+    return Bridged(joined(log_ratio), joined(mode), drawn)

@@ -16,7 +16,7 @@ import numpy as np
 
 from pm_statmech import ladder
 from pm_statmech.errors import EnergyError
-from pm_statmech.samplers.annealing import DENSE_LIMIT, Stage, preconditioner
+from pm_statmech.samplers.annealing import Stage
 from pm_statmech.samplers.crew import Crew
 from pm_statmech.samplers.exchange import run_scans
 from pm_statmech.samplers.mixture import Mixture, compiled_parameters
@@ -267,19 +267,12 @@ def round_lengths(n_tune: int) -> list[int]:
     return [*lengths, n_tune - sum(lengths)]
 
 
-def relay(ladders: Ladders, record: Record, required: np.ndarray, discrete: np.ndarray) -> Ladders:
+def relay(ladders: Ladders, record: Record, required: np.ndarray) -> Ladders:
     """Lay a new ladder from a round's rejections; its rungs start where their nearest were."""
     betas = ladder.equal_rejection(ladders.betas, record.rejections, required)
     level = np.interp(betas, ladders.betas, ladder.barrier(np.maximum(record.rejections, 1e-3)))
     old_level = ladder.barrier(np.maximum(record.rejections, 1e-3))
     origin = np.argmin(np.abs(level[:, None] - old_level[None, :]), axis=1)
-    chains, _, d = ladders.x.shape
-    late = record.draws[:, record.draws.shape[1] // 2 :]
-    factors = []
-    for k in origin:
-        pooled = late[:, :, k].reshape(-1, d)
-        enough = len(pooled) >= (10 * d if d <= DENSE_LIMIT else 50)
-        factors.append(preconditioner(pooled, discrete) if enough else ladders.factors[k])
     x = np.ascontiguousarray(ladders.x[:, origin])
     values = np.ascontiguousarray(ladders.values[:, origin])
     # a rung moved off beta = 0 cannot start from a state of infinite energy
@@ -292,9 +285,9 @@ def relay(ladders: Ladders, record: Record, required: np.ndarray, discrete: np.n
         target_rung=int(np.flatnonzero(betas == ladders.betas[ladders.target_rung])[0]),
         x=x,
         values=values,
-        replica=np.tile(np.arange(len(betas)), (chains, 1)),
+        replica=np.tile(np.arange(len(betas)), (len(x), 1)),
         step_sizes=ladders.step_sizes[origin],
-        factors=stack_factors(factors),
+        factors=np.ascontiguousarray(ladders.factors[origin]),
     )
 
 
@@ -310,19 +303,20 @@ def tune_ladders(
     """Run the tuning rounds and return the ladders as they stay from then on.
 
     Rounds double, and re-lay the ladder, until its rejections are equal; a last one, as long as
-    the next would have been, settles the step sizes. `n_tune` scans are the most that is used.
+    the first, settles the step sizes. `n_tune` scans are the most that is used.
     """
     lengths = round_lengths(n_tune)
     settled = False
-    for number, length in enumerate(lengths):
+    for number, planned in enumerate(lengths):
         last = settled or number == len(lengths) - 1
+        length = lengths[0] if settled else planned
         record = run_round(
             crew, ladders, prior, length, adapt=True, target_accept=target_accept,
-            kept_rungs=np.arange(len(ladders.betas)), rng=rng,
+            kept_rungs=np.empty(0, dtype=np.int64), rng=rng,
         )  # fmt: skip
         if not last:
-            settled = number > 0 and even(record.rejections)
-            ladders = relay(ladders, record, required, crew.target.discrete)
+            settled = even(record.rejections)
+            ladders = relay(ladders, record, required)
         crew.progress.stage(
             "tune", rungs=len(ladders.betas), barrier=float(np.sum(record.rejections))
         )

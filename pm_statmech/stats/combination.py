@@ -1,39 +1,52 @@
-r"""The recommended log evidence: bridges to fitted references, checked against the ladder.
+r"""The recommended log evidence: bridges to fitted references and the ladder, by precision.
 
-Three estimates are made, by draws that share little:
+Four estimates are made, by draws that share little:
 
 - *pilot bridge*: the pilot's particles at the target, each half against references fitted on
   the other;
-- *posterior bridge*: the draws of the run against the same references, fitted before them;
-- *MBAR* over all rungs, which goes through the prior and needs no reference.
+- *posterior bridge*: the draws of the run, half of the chains against references fitted on the
+  others;
+- *pilot ladder*: MBAR over the pilot's stages, from the prior to the target;
+- *mbar*: the same over all rungs of the run.
 
-Bridges that can be trusted are averaged with weights :math:`1/\mathrm{mcse}^2`; where none can,
-MBAR is the answer. Nothing is combined silently: `log_evidence` names what it used.
+Those that can be trusted are averaged with weights :math:`1/\mathrm{mcse}^2`; the ladders only
+where they agree with the bridges, or where no bridge can be trusted. Nothing is combined silently:
+`log_evidence` names what it used.
 """
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy.special import logsumexp
 from xarray import DataTree
 
-from pm_statmech.bridges import PilotEvidence, bridge_modes, mode_weights, pilot_evidence
-from pm_statmech.datatree import RUNG, reference_group, tempering_group
+from pm_statmech.bridges import (
+    PilotEvidence,
+    bridge_modes,
+    in_half,
+    join_halves,
+    pilot_evidence,
+    weight_slopes,
+)
+from pm_statmech.datatree import RUNG, annealing_group, reference_group, tempering_group
 from pm_statmech.errors import EvidenceWarning
+from pm_statmech.stats.annealed import stage_evidence
 from pm_statmech.stats.averages import mcse_of_mean
 from pm_statmech.stats.mbar import solve_mbar
 
-# what a bridge must show to be believed
+# what an estimate must show to be believed
 LARGEST_ERROR = 0.5
 LEAST_FAMILIES = 10.0
 LARGEST_CLUSTERING = 3.0
 NEGLIGIBLE_WEIGHT = 1e-3
+AGREEING = 3.0
 FAR_APART = 5.0
 WORTH_SAYING = 0.05
+ROUNDING = 1e-8
 
 
 class PosteriorEvidence(NamedTuple):
@@ -61,48 +74,116 @@ def pilot_bridge(group: xr.Dataset) -> PilotEvidence:
 
 
 def posterior_bridge(group: xr.Dataset) -> PosteriorEvidence:
-    """Bridge the run's draws of the group `reference`, mode by mode."""
+    """Bridge the run's draws of the group `reference`, mode by mode, half against half."""
     mode = group["mode"].transpose("chain", "draw").values
-    found = bridge_modes(
-        group["log_ratio"].transpose("chain", "draw").values,
-        mode,
-        group["reference_log_ratio"].values,
-    )
-    weights = mode_weights(found.log_z)
+    log_ratio = group["log_ratio"].transpose("chain", "draw").values
+    drawn = group["reference_log_ratio"].values
+    halves = [
+        bridge_modes(in_half(log_ratio, side), in_half(mode, side), drawn[side]) for side in (0, 1)
+    ]
+    joined = join_halves(*halves)
 
     def error(slope: np.ndarray) -> float:
-        influence = np.tensordot(slope, found.on_target, axes=1)
-        own = float(np.sum(slope**2 * found.reference_variance))
-        return float(np.sqrt(mcse_of_mean(influence[..., None])[0] ** 2 + own))
+        own, of_references = 0.0, 0.0
+        for half, part in zip(halves, joined.part, strict=True):
+            influence = np.tensordot(slope * part, half.on_target, axes=1)
+            own += float(mcse_of_mean(influence[..., None])[0])
+            of_references += float(np.sum((slope * part) ** 2 * half.reference_variance))
+        # each half errs by its draws times the other's misfit: one product, so errors add up
+        return float(np.sqrt(own**2 + of_references))
 
-    slopes = weights[:, None] * (np.eye(len(weights)) - weights)
     return PosteriorEvidence(
-        float(logsumexp(found.log_z)),
-        error(weights),
-        weights,
-        np.array([error(slope) for slope in slopes]),
-        found.share,
+        joined.log_z,
+        error(joined.weights),
+        joined.weights,
+        np.array([error(slope) for slope in weight_slopes(joined.weights)]),
+        np.mean([half.share for half in halves], axis=0),
     )
 
 
-def _trusted(pilot: PilotEvidence, posterior: PosteriorEvidence) -> tuple[list[bool], list[str]]:
-    """Whether each bridge is believed, with the reasons against."""
+@dataclass(frozen=True)
+class Estimate:
+    """One estimate of log Z, relative to Z(0): its error, and why it is not believed, or ""."""
+
+    name: str
+    log_z: float
+    mcse: float
+    doubt: str
+
+
+def _doubts(log_z: float, mcse: float, others: list[str]) -> str:
+    bad = not (np.isfinite(log_z) and mcse < LARGEST_ERROR)
+    return "; ".join([f"its error is {mcse:.2g}"] * bad + others)
+
+
+def _bridges(
+    pilot: PilotEvidence, posterior: PosteriorEvidence, zero: float, zero_error: float
+) -> list[Estimate]:
+    """Both bridges, relative to Z(0): references are absolute, and Z(0) may not be 1."""
     heavy = pilot.weights > NEGLIGIBLE_WEIGHT
-    doubts: list[list[str]] = [[], []]
-    if not np.isfinite(pilot.log_z) or not pilot.mcse < LARGEST_ERROR:
-        doubts[0].append(f"its error is {pilot.mcse:.2g}")
+    of_pilot, of_run = [], []
     if pilot.clustering > LARGEST_CLUSTERING:
-        doubts[0].append(f"its draws descend from few particles (x{pilot.clustering:.1f})")
+        of_pilot.append(f"its draws descend from few particles (x{pilot.clustering:.1f})")
     fewest = float(np.min(pilot.families[heavy], initial=np.inf))
-    if fewest < LEAST_FAMILIES:
-        doubts[0].append(f"a mode rests on {fewest:.1f} independent ancestors")
-    if not np.isfinite(posterior.log_z) or not posterior.mcse < LARGEST_ERROR:
-        doubts[1].append(f"its error is {posterior.mcse:.2g}")
+    if fewest < LEAST_FAMILIES and np.sum(heavy) > 1:
+        of_pilot.append(f"a mode rests on {fewest:.1f} independent ancestors")
     if np.any(heavy & (posterior.share == 0)):
-        doubts[1].append("the run never visited a mode that the pilot found")
-    names = ("pilot bridge", "posterior bridge")
-    reasons = [f"{n}: {'; '.join(d)}" for n, d in zip(names, doubts, strict=True) if d]
-    return [not d for d in doubts], reasons
+        of_run.append("the run never visited a mode that the pilot found")
+    return [
+        Estimate(
+            name,
+            found.log_z - zero,
+            # logs of small integers are in single precision in PyMC: energies are no better
+            float(np.hypot(max(found.mcse, ROUNDING * (1 + abs(found.log_z))), zero_error)),
+            _doubts(found.log_z, found.mcse, others),
+        )
+        for name, found, others in (
+            ("pilot bridge", pilot, of_pilot),
+            ("posterior bridge", posterior, of_run),
+        )
+    ]
+
+
+def _ladders(dt: DataTree) -> list[Estimate]:
+    """MBAR over the rungs of the run, and over the pilot's stages."""
+    tempering = tempering_group(dt)
+    betas = tempering[RUNG].values
+    target_beta = tempering.attrs["target_beta"]
+    target = int(np.flatnonzero(betas == target_beta)[0])
+    solved = solve_mbar(tempering["energy"].transpose("chain", "draw", RUNG).values, betas)
+    error = float(mcse_of_mean(solved.influence)[target])
+    found = [Estimate("mbar", float(solved.log_z[target]), error, "")]
+    annealing = annealing_group(dt)
+    if annealing is not None:
+        stages = annealing["beta"].values
+        last = int(np.flatnonzero(stages == target_beta)[0]) + 1
+        pilot = stage_evidence(
+            annealing["energy"].values[:last], stages[:last], annealing["family"].values[:last]
+        )
+        few = [f"its particles descend from {pilot.families:.1f} independent ancestors"]
+        doubt = _doubts(pilot.log_z, pilot.mcse, few if pilot.families < LEAST_FAMILIES else [])
+        found.append(Estimate("pilot ladder", pilot.log_z, pilot.mcse, doubt))
+    return found
+
+
+def _mean(estimates: list[Estimate]) -> tuple[float, float]:
+    """Mean by precision, and its error."""
+    precision = np.array([1.0 / max(e.mcse, 1e-12) ** 2 for e in estimates])
+    values = np.array([e.log_z for e in estimates])
+    return float(precision @ values / np.sum(precision)), float(1.0 / np.sqrt(np.sum(precision)))
+
+
+def _chosen(bridges: list[Estimate], ladders: list[Estimate]) -> list[Estimate]:
+    """The estimates to average: believed bridges and the ladders that agree, else ladders."""
+    believed = [e for e in bridges if not e.doubt]
+    if not believed:
+        return [e for e in ladders if not e.doubt]
+    value, error = _mean(believed)
+    agreeing = [
+        e for e in ladders
+        if not e.doubt and abs(e.log_z - value) < AGREEING * np.hypot(e.mcse, error)
+    ]  # fmt: skip
+    return believed + agreeing
 
 
 def log_evidence(dt: DataTree) -> xr.Dataset:
@@ -110,7 +191,8 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
 
     .. math:: \log Z = \sum_e \frac{\log Z_e}{s_e^2} \Big/ \sum_e \frac{1}{s_e^2}
 
-    over the bridges e that pass their checks, or else MBAR over the ladder.
+    over the bridges e that pass their checks and the ladders that agree with them, or over the
+    ladders where no bridge can be trusted.
 
     Parameters
     ----------
@@ -146,74 +228,66 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
     True
     """
     tempering = tempering_group(dt)
-    betas = tempering[RUNG].values
-    target = int(np.flatnonzero(betas == tempering.attrs["target_beta"])[0])
-    energy = tempering["energy"].transpose("chain", "draw", RUNG).values
-    solved = solve_mbar(energy, betas)
-    names, values = ["mbar"], [float(solved.log_z[target])]
-    errors, used = [float(mcse_of_mean(solved.influence)[target])], [True]
-    doubts: list[str] = []
-    modes = {}
+    attrs = tempering.attrs
+    ladders = _ladders(dt)
+    bridges: list[Estimate] = []
+    modes: dict = {}
     group = reference_group(dt)
     if group is not None:
         pilot, posterior = pilot_bridge(group), posterior_bridge(group)
-        trusted, doubts = _trusted(pilot, posterior)
-        # bridges are absolute; the ladder is relative to Z(0), which is 1 for a normalised prior
-        zero = tempering.attrs["log_partition_zero"]
-        zero_error = tempering.attrs["log_partition_zero_mcse"]
-        names += ["pilot bridge", "posterior bridge"]
-        values += [pilot.log_z - zero, posterior.log_z - zero]
-        errors += [float(np.hypot(e, zero_error)) for e in (pilot.mcse, posterior.mcse)]
-        used = [not any(trusted), *trusted]
-        if any(trusted):
-            first = pilot if trusted[0] else posterior
+        bridges = _bridges(
+            pilot, posterior, attrs["log_partition_zero"], attrs["log_partition_zero_mcse"]
+        )
+        if not all(e.doubt for e in bridges):
+            first: PilotEvidence | PosteriorEvidence = posterior if bridges[0].doubt else pilot
             modes = {
                 "mode_weight": ("mode", first.weights),
                 "mode_weight_mcse": ("mode", first.weights_mcse),
             }
-    estimates, spread, chosen = np.array(values), np.array(errors), np.array(used)
-    precision = np.where(chosen, 1.0 / np.maximum(spread, 1e-12) ** 2, 0.0)
-    value = float(np.sum(np.where(chosen, precision * estimates, 0.0)) / np.sum(precision))
-    error = float(1.0 / np.sqrt(np.sum(precision)))
-    error = max(error, _disagreement(names, estimates, spread, chosen, value, error))
-    method = " and ".join(n for n, u in zip(names, used, strict=True) if u)
+    estimates = [*bridges, *ladders]
+    chosen = _chosen(bridges, ladders)
+    value, error = _mean(chosen)
+    error = max(error, _disagreement(estimates, chosen, value, error))
     return xr.Dataset(
         {
             "log_evidence": value,
             "mcse": error,
-            "estimate": ("method", estimates),
-            "estimate_mcse": ("method", spread),
-            "used": ("method", chosen),
+            "estimate": ("method", [e.log_z for e in estimates]),
+            "estimate_mcse": ("method", [e.mcse for e in estimates]),
+            "used": ("method", [e in chosen for e in estimates]),
             **modes,
         },
-        coords={"method": names},
+        coords={"method": [e.name for e in estimates]},
         attrs={
-            "method": method,
-            "doubts": " ".join(doubts),
-            "target_beta": tempering.attrs["target_beta"],
-            "reference": tempering.attrs["reference"],
-            "log_partition_zero": tempering.attrs["log_partition_zero"],
-            "log_partition_zero_mcse": tempering.attrs["log_partition_zero_mcse"],
+            "method": " and ".join(e.name for e in chosen),
+            "doubts": " ".join(f"{e.name}: {e.doubt}." for e in estimates if e.doubt),
+            "target_beta": attrs["target_beta"],
+            "reference": attrs["reference"],
+            "log_partition_zero": attrs["log_partition_zero"],
+            "log_partition_zero_mcse": attrs["log_partition_zero_mcse"],
         },
     )
 
 
-def _disagreement(names, estimates, spread, chosen, value: float, error: float) -> float:
+def _disagreement(
+    estimates: list[Estimate], chosen: list[Estimate], value: float, error: float
+) -> float:
     """Warn of estimates far from the answer; the error that covers the ones used."""
-    gaps = np.abs(estimates - value)
-    far = gaps > FAR_APART * np.hypot(spread, error)
     covering = 0.0
-    for name, gap, own, out, used in zip(names, gaps, spread, far, chosen, strict=True):
-        if used and out:
-            covering = max(covering, float(gap))
-        if out and gap > WORTH_SAYING and own < LARGEST_ERROR:
+    for e in estimates:
+        gap, joint = abs(e.log_z - value), np.hypot(e.mcse, error)
+        if not gap > FAR_APART * joint:
+            continue
+        if e in chosen:
+            covering = max(covering, gap)
+        if gap > WORTH_SAYING and e.mcse < LARGEST_ERROR:
             warnings.warn(
-                f"log Z by {name} is {gap:.2f} nats ({gap / np.hypot(own, error):.0f} errors) from "
-                f"the answer {value:.3f}: "
+                f"log Z by {e.name} is {gap:.2f} nats ({gap / joint:.0f} errors) from the answer "
+                f"{value:.3f}: "
                 + (
                     "the ladder does not carry states between modes as often as it should. Draw "
                     "more, or look at ladder_summary."
-                    if name == "mbar"
+                    if e.name in ("mbar", "pilot ladder")
                     else "its draws do not cover the target alike. Draw more or from more chains."
                 ),
                 EvidenceWarning,

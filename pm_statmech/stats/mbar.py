@@ -154,9 +154,25 @@ def solve_mbar(energy: np.ndarray, betas: np.ndarray) -> Mbar:
     solved = Mbar(betas, log_z, energy, log_mixture.reshape(energy.shape), np.zeros(energy.shape))
     # each scan moves the mean shares by their deviation from the means of its own rungs
     moved = np.stack([_centred_by_rung(solved.share(k)) for k in range(1, n_rungs)], axis=-1)
-    inverse = np.linalg.pinv(hessian[1:, 1:])
-    solved.influence[..., 1:] = moved @ inverse.T
+    solved.influence[..., 1:] = moved @ _inverse(hessian).T
     return solved
+
+
+def _inverse(hessian: np.ndarray) -> np.ndarray:
+    """Inverse of the Hessian where z_0 stays 0."""
+    return np.linalg.pinv(hessian[1:, 1:])
+
+
+def sample_influence(solved: Mbar, k: int) -> np.ndarray:
+    """Influence of each draw (chain, draw, K), not only of each scan, on log Z(beta_k)."""
+    betas = solved.betas
+    hessian = _sums(solved.energy.reshape(-1), betas, solved.log_z)[2]
+    row = _inverse(hessian)[k - 1]
+    influence = np.zeros(solved.energy.shape)
+    for j in range(1, len(betas)):
+        share = solved.share(j)
+        influence += row[j - 1] * (share - np.mean(share, axis=(0, 1)))
+    return influence / len(betas)
 
 
 def _centred_by_rung(values: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pm_statmech.samplers.annealing import next_beta, preconditioner, systematic_resample
+from pm_statmech.samplers.annealing import next_beta, systematic_resample
 from pm_statmech.samplers.rounds import round_lengths
 
 
@@ -26,20 +26,6 @@ def test_systematic_resampling_is_unbiased_and_tight():
          for u in (np.arange(1000) + 0.5) / 1000], axis=0,
     )  # fmt: skip
     np.testing.assert_allclose(counts, 4 * weights, atol=2e-3)
-
-
-NO_INTEGERS = np.empty(0, dtype=np.int64)
-
-
-def test_preconditioner():
-    rng = np.random.default_rng(1)
-    true = np.array([[2.0, 0.0], [1.0, 0.5]])
-    x = rng.normal(size=(20_000, 2)) @ true.T
-    factor = preconditioner(x, NO_INTEGERS)
-    np.testing.assert_allclose(factor @ factor.T, true @ true.T, rtol=0.05)
-    # too few draws for a dense one, and draws that do not vary
-    assert preconditioner(x[:3], NO_INTEGERS).shape == (2, 1)
-    np.testing.assert_array_equal(preconditioner(np.ones((50, 1)), NO_INTEGERS), [[1.0]])
 
 
 def test_rounds_use_all_of_the_tuning():
