@@ -61,6 +61,14 @@ class TreeError(PmStatmechError, ValueError):
     """A DataTree that lacks what a statistic reads."""
 
 
+class CheckpointError(PmStatmechError, RuntimeError):
+    """A checkpoint that cannot be read, or that another process is writing."""
+
+
+class CheckpointMismatchError(CheckpointError):
+    """A checkpoint of another model, data, seed or arguments."""
+
+
 class PmStatmechWarning(UserWarning):
     """Any warning this package raises on purpose."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -15,18 +17,29 @@ from pm_statmech import datatree
 from pm_statmech.energy_function import Layout, flat_point
 from pm_statmech.errors import InverseTemperatureError, TreeError
 from pm_statmech.ladder import check_beta, check_ladder
+from pm_statmech.samplers.checkpoint import check_same, locked
 from pm_statmech.samplers.crew import assemble, stopping_on_interrupt
 from pm_statmech.samplers.pilot import run_pilot
 from pm_statmech.samplers.prior_draws import compile_prior_draws, refuse_flat_priors
 from pm_statmech.samplers.progress import LadderProgress
 from pm_statmech.samplers.references import bridge_run
-from pm_statmech.samplers.rounds import from_pilot, place_initvals, run_round, tune_ladders
+from pm_statmech.samplers.resumption import Journal, State, fingerprint, load, resume
+from pm_statmech.samplers.rounds import (
+    DRAW_ROUND,
+    Record,
+    block_length,
+    from_pilot,
+    place_initvals,
+    run_round,
+    tune_ladders,
+)
 from pm_statmech.tempering import TemperedModel, tempered_model
 
 # a child of PyMC's logger, so that its messages look and obey like PyMC's own
 _log = logging.getLogger("pymc.pm_statmech")
 
 KEEP_LIMIT = 256 * 2**20
+BRIDGES = 2
 
 
 def required_rungs(betas: Sequence[float] | None, target_beta: float) -> np.ndarray:
@@ -58,6 +71,22 @@ def _starts(
     return [flat_point(split, layout, values) for values in each]
 
 
+def _seeds(random_seed, saved: State | None) -> np.random.SeedSequence:
+    """The run's seed; that of the checkpoint where the user gives none."""
+    if random_seed is None and saved is not None:
+        return np.random.SeedSequence(saved.entropy)
+    if isinstance(random_seed, np.random.Generator):
+        random_seed = int(random_seed.integers(2**63))
+    return np.random.SeedSequence(random_seed)
+
+
+def _entropy(seeds: np.random.SeedSequence) -> list[int]:
+    """Entropy of a seed as a list of integers, which JSON keeps whatever their size."""
+    entropy = seeds.entropy
+    assert entropy is not None
+    return [entropy] if isinstance(entropy, int) else [int(word) for word in entropy]
+
+
 def sample_tempered(
     draws: int = 1000,
     *,
@@ -74,6 +103,7 @@ def sample_tempered(
     target_beta: float | None = None,
     tempered: Sequence[str] | None = None,
     keep_tempered: bool | None = None,
+    checkpoint: str | Path | None = None,
     idata_kwargs: dict | None = None,
     compile_kwargs: dict | None = None,
     model: pm.Model | None = None,
@@ -116,6 +146,10 @@ def sample_tempered(
     keep_tempered
         keep the draws of all rungs (``tempered_posterior``); by default while
         they are under 256 MiB.
+    checkpoint
+        file to which the run is written at most every five seconds, see `checkpoint`. The
+        same call goes on from it, bit for bit; more draws extend it; a finished run is read
+        at once.
     idata_kwargs
         ``log_likelihood`` and ``log_prior``, as in ``pm.sample``; here both are
         true unless switched off or larger than 256 MiB.
@@ -137,6 +171,8 @@ def sample_tempered(
     ------
     ImproperPriorError, EnergyError, LadderError, TemperedTermError, InverseTemperatureError,
     UnsupportedVariableError, StalledAnnealingError.
+    CheckpointError, CheckpointMismatchError
+        a checkpoint that is damaged or in use, or that belongs to another model, data or seed.
 
     Notes
     -----
@@ -171,49 +207,95 @@ def sample_tempered(
     prior = compile_prior_draws(split, energy_function, compile_kwargs)
     starts = _starts(initvals, split, energy_function.layout, n_chains)
 
-    seeds = np.random.SeedSequence(
-        random_seed.integers(2**63) if isinstance(random_seed, np.random.Generator) else random_seed
-    )
-    own, *streams = seeds.spawn(n_chains + 1)
-    rng = np.random.default_rng(own)
-    generators = [np.random.default_rng(stream) for stream in streams]
-    if not quiet:
-        terms = ", ".join(term.name for term in split.terms)
-        _log.info(
-            f"Tempering [{terms}] to inverse_temperature {target:g}: {n_chains} ladders in "
-            f"{min(n_cores, n_chains)} threads, NUTS on [{', '.join(energy_function.layout.names)}]"
+    path = None if checkpoint is None else Path(checkpoint)
+    with nullcontext() if path is None else locked(path):
+        saved = load(path)
+        seeds = _seeds(random_seed, saved)
+        entropy = _entropy(seeds)
+        identity = fingerprint(
+            split,
+            energy_function,
+            {
+                "tune": n_tune,
+                "chains": n_chains,
+                "target_accept": target_accept,
+                "required rungs": required.tolist(),
+                "initvals": [point.tolist() for point in starts],
+                "keep_tempered": keep_tempered,
+            },
+            entropy,
         )
-    progress = LadderProgress(n_chains, n_tune + n_draws, enabled=progressbar and not quiet)
-    crew = assemble(energy_function, generators, n_cores, progress)
-    with crew.pool, progress, stopping_on_interrupt(crew):
-        compiled = perf_counter()
-        pilot = run_pilot(crew, split, energy_function, prior, required[1:], target, starts, rng)
-        ladders = from_pilot(pilot.stages, energy_function, required, target, n_chains, rng)
-        ladders.reference = pilot.proposal
-        place_initvals(ladders, energy_function, starts)
-        progress.stage("tune", rungs=len(ladders.betas))
-        ladders = tune_ladders(crew, ladders, prior, n_tune, required, target_accept, rng)
-        n_rungs, d = len(ladders.betas), energy_function.size
-        size = 8 * n_chains * n_draws * n_rungs * d
-        keep = size <= KEEP_LIMIT if keep_tempered is None else keep_tempered
-        if not keep and keep_tempered is None and not quiet:
+        if path is not None and saved is not None:
+            check_same(path, saved.fingerprint, identity, seed_given=random_seed is not None)
+        own, *streams = seeds.spawn(n_chains + 1)
+        rng = np.random.default_rng(own)
+        generators = [np.random.default_rng(stream) for stream in streams]
+        if not quiet:
+            terms = ", ".join(term.name for term in split.terms)
             _log.info(
-                f"The draws of all {n_rungs} rungs would take {size / 2**20:.0f} MiB, so only "
-                "those of the target are kept; keep_tempered=True keeps them all."
+                f"Tempering [{terms}] to inverse_temperature {target:g}: {n_chains} ladders in "
+                f"{min(n_cores, n_chains)} threads, on "
+                f"[{', '.join(energy_function.layout.names)}]"
             )
-        progress.stage("draw", rungs=n_rungs)
-        record = run_round(
-            crew, ladders, prior, n_draws, adapt=False, target_accept=target_accept, rng=rng,
-            kept_rungs=np.arange(n_rungs) if keep else np.array([ladders.target_rung]),
-            keep_partial=True,
-        )  # fmt: skip
+        progress = LadderProgress(n_chains, n_tune + n_draws, enabled=progressbar and not quiet)
+        crew = assemble(energy_function, generators, n_cores, progress)
+        journal = Journal(path, identity, crew, entropy)
+        with crew.pool, progress, stopping_on_interrupt(crew):
+            compiled = perf_counter()
+            if saved is None:
+                pilot = run_pilot(
+                    crew, split, energy_function, prior, required[1:], target, starts, rng
+                )
+                ladders = from_pilot(pilot.stages, energy_function, required, target, n_chains, rng)
+                ladders.reference = pilot.proposal
+                place_initvals(ladders, energy_function, starts)
+                size = 8 * n_chains * n_draws * len(ladders.betas) * energy_function.size
+                keep = size <= KEEP_LIMIT if keep_tempered is None else keep_tempered
+                if not keep and keep_tempered is None and not quiet:
+                    _log.info(
+                        f"The draws of all {len(ladders.betas)} rungs would take "
+                        f"{size / 2**20:.0f} MiB, so only those of the target are kept; "
+                        "keep_tempered=True keeps them all."
+                    )
+                journal.save(pilot, ladders, None, tuned=False, keep_all=keep, now=True)
+            else:
+                pilot, ladders, keep = saved.pilot, saved.ladders, saved.keep_all
+                resume(crew, saved)
+            block = block_length(energy_function.expected_cost, len(ladders.betas))
+            if saved is None or not saved.tuned:
+                progress.stage("tune", rungs=len(ladders.betas))
+                ladders = tune_ladders(
+                    crew, ladders, prior, n_tune, required, target_accept, entropy, block
+                )
+                journal.save(pilot, ladders, None, tuned=True, keep_all=keep, now=True)
+            n_rungs, before = len(ladders.betas), None if saved is None else saved.record
+            if before is not None:
+                progress.close_block(before.energy.shape[1])
+            progress.stage("draw", rungs=n_rungs)
+
+            def after_block(record: Record) -> None:
+                finished = record.energy.shape[1] == n_draws
+                journal.save(pilot, ladders, record, tuned=True, keep_all=keep, now=finished)
+
+            record = run_round(
+                crew, ladders, prior, n_draws, number=DRAW_ROUND, entropy=entropy, block=block,
+                adapt=False, target_accept=target_accept, keep_partial=True, before=before,
+                kept_rungs=np.arange(n_rungs) if keep else np.array([ladders.target_rung]),
+                after_block=after_block if path is not None else None,
+            )  # fmt: skip
+    record = record.first(n_draws)
     n_finished = record.energy.shape[1]
     if n_finished < 4:
         raise KeyboardInterrupt
     at_target = np.ascontiguousarray(record.draws[:, :, ladders.target_rung if keep else 0])
     bridged = None
     if pilot.reference is not None:
-        bridged = bridge_run(pilot.reference.partition, energy_function, target, at_target, rng)
+        draws_of_references = np.random.default_rng(
+            np.random.SeedSequence(entropy, spawn_key=(BRIDGES, 0, 0))
+        )
+        bridged = bridge_run(
+            pilot.reference.partition, energy_function, target, at_target, draws_of_references
+        )
     sampled = perf_counter() - compiled
     tree = datatree.from_run(
         split,

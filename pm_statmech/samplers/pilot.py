@@ -9,7 +9,7 @@ import numpy as np
 
 from pm_statmech.bridges import PilotEvidence, pilot_evidence
 from pm_statmech.energy_function import EnergyFunction, evaluate_all
-from pm_statmech.samplers.annealing import Harvest, Population, Stage, anneal
+from pm_statmech.samplers.annealing import Harvest, Stage, anneal
 from pm_statmech.samplers.crew import Crew
 from pm_statmech.samplers.mixture import Mixture
 from pm_statmech.samplers.mode_search import search
@@ -37,7 +37,7 @@ class Pilot:
     Parameters
     ----------
     sample
-        the prior draws it began with; stages, particles : of the annealing.
+        the prior draws it began with; stages : of the annealing.
     reference
         fitted to its draws at the target, or None; evidence : by its bridges.
     proposal
@@ -48,7 +48,6 @@ class Pilot:
 
     sample: PriorSample
     stages: list[Stage]
-    particles: Population
     reference: Reference | None
     evidence: PilotEvidence | None
     proposal: Mixture | None
@@ -108,13 +107,13 @@ def run_pilot(
     sample = checked_prior_sample(split, energy_function, prior, n, rng)
     if is_stepwise(sample.values):
         crew.target = crew.target._replace(stepwise=1)
-    stages, particles, harvest = anneal(
+    stages, _, harvest = anneal(
         crew, sample.x, sample.values, stops, explore_prior=not prior.exact, rng=rng,
         harvest_beta=target, n_harvest=int(np.clip(HARVEST // n, FEWEST_SWEEPS, MOST_SWEEPS)),
     )  # fmt: skip
     assert harvest is not None
     if not can_be_fitted(harvest, energy_function):
-        return Pilot(sample, stages, particles, None, None, None, 0)
+        return Pilot(sample, stages, None, None, None, 0)
     partition = find_modes(harvest, rng)
     reference, evidence = _bridge(harvest, partition, energy_function, target, rng)
     n_found = 0
@@ -125,4 +124,4 @@ def run_pilot(
     if n_found > 0:
         reference, evidence = _bridge(harvest, partition, energy_function, target, rng)
     proposal = weighted_by(partition, evidence.weights)
-    return Pilot(sample, stages, particles, reference, evidence, proposal, n_found)
+    return Pilot(sample, stages, reference, evidence, proposal, n_found)

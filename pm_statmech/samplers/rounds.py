@@ -9,7 +9,9 @@ Source: Syed, Bouchard-Cote, Deligiannidis, Doucet (2022), JRSS B 84(2), algorit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -24,7 +26,8 @@ from pm_statmech.samplers.nuts import N_STATISTICS, start_averaging
 from pm_statmech.samplers.prior_draws import PriorDraws
 
 MAX_DEPTH = 10
-BLOCK = 1000
+ROUNDS = 1
+DRAW_ROUND = 1_000_000
 UNEVEN = 0.1
 
 
@@ -77,6 +80,17 @@ class Record:
     swap_sums: np.ndarray
     rung_sums: np.ndarray
     reference_sums: np.ndarray
+
+    def first(self, n: int) -> Record:
+        """The first n scans, with the sums of all."""
+        return replace(
+            self,
+            energy=self.energy[:, :n],
+            log_prior=self.log_prior[:, :n],
+            replica=self.replica[:, :n],
+            draws=self.draws[:, :n],
+            statistics=self.statistics[:, :n],
+        )
 
     @property
     def rejections(self) -> np.ndarray:
@@ -205,17 +219,43 @@ def _run_block(
 
 
 def _join(blocks: list[Record]) -> Record:
-    """One record of consecutive blocks."""
+    """One record of consecutive blocks; sums from the left, so that resuming changes no bit."""
+
+    def along_draws(name: str) -> np.ndarray:
+        return np.concatenate([getattr(block, name) for block in blocks], axis=1)
+
+    def summed(name: str) -> np.ndarray:
+        return reduce(np.add, [getattr(block, name) for block in blocks])
+
     return Record(
-        np.concatenate([b.energy for b in blocks], axis=1),
-        np.concatenate([b.log_prior for b in blocks], axis=1),
-        np.concatenate([b.replica for b in blocks], axis=1),
-        np.concatenate([b.draws for b in blocks], axis=1),
-        np.concatenate([b.statistics for b in blocks], axis=1),
-        np.sum([b.swap_sums for b in blocks], axis=0),
-        np.sum([b.rung_sums for b in blocks], axis=0),
-        np.sum([b.reference_sums for b in blocks], axis=0),
+        energy=along_draws("energy"),
+        log_prior=along_draws("log_prior"),
+        replica=along_draws("replica"),
+        draws=along_draws("draws"),
+        statistics=along_draws("statistics"),
+        swap_sums=summed("swap_sums"),
+        rung_sums=summed("rung_sums"),
+        reference_sums=summed("reference_sums"),
     )
+
+
+def block_length(expected_cost: float, n_rungs: int) -> int:
+    """Scans of about a second, from 16 to 256, by microseconds a gradient and rungs."""
+    return int(np.clip(1e6 / (10.0 * expected_cost * n_rungs), 16, 256))
+
+
+def _independent_draws(
+    ladders: Ladders, prior: PriorDraws, n: int, seeds: np.random.SeedSequence
+) -> tuple[np.ndarray, np.ndarray]:
+    """Prior draws and draws of the reference for n scans, (chain, n, d) each, or (chain, 0, d)."""
+    chains, _, d = ladders.x.shape
+    rng = np.random.default_rng(seeds)
+    refresh, proposals = np.empty((2, chains, 0, d))
+    if prior.exact:
+        refresh = np.stack([prior.draw(n, int(rng.integers(2**31))) for _ in range(chains)])
+    if ladders.reference is not None:
+        proposals = np.stack([ladders.reference.draw(n, rng) for _ in range(chains)])
+    return refresh, proposals
 
 
 def run_round(
@@ -224,36 +264,60 @@ def run_round(
     prior: PriorDraws,
     n_scans: int,
     *,
+    number: int,
+    entropy: list,
+    block: int,
     adapt: bool,
     target_accept: float,
     kept_rungs: np.ndarray,
-    rng: np.random.Generator,
     keep_partial: bool = False,
+    before: Record | None = None,
+    after_block: Callable[[Record], None] | None = None,
 ) -> Record:
     """Run `n_scans` scans of every ladder, in blocks, and pool what they recorded.
 
-    With `adapt` the step sizes follow dual averaging and are pooled at the end.
+    Every block draws its independent randomness from (entropy, number of the round, number of
+    the block), so that a round cut anywhere between blocks goes on as if it had not been.
+
+    Parameters
+    ----------
+    number, entropy, block
+        of the round, of the run's seed, and scans a block.
+    adapt
+        whether step sizes follow dual averaging, to be pooled at the end.
+    kept_rungs
+        rungs whose draws are recorded.
+    keep_partial
+        whether Ctrl-C keeps what is finished, instead of raising.
+    before
+        record of the scans already run, which count towards `n_scans`.
+    after_block
+        is given the record so far after each whole block.
     """
-    chains, _, d = ladders.x.shape
+    chains = len(ladders.x)
     averaging = np.stack([start_averaging(ladders.step_sizes) for _ in range(chains)])
-    blocks: list[Record] = []
-    finished = 0
+    record = before
+    finished = 0 if record is None else record.energy.shape[1]
+    blocks = [] if record is None else [record]
     while finished < n_scans and not crew.interrupted:
-        n = min(BLOCK, n_scans - finished)
-        refresh = np.empty((chains, 0, d))
-        if prior.exact:
-            seeds = [int(rng.integers(2**31)) for _ in range(chains)]
-            refresh = np.stack([prior.draw(n, seed) for seed in seeds])
-        proposals = np.empty((chains, 0, d))
-        if ladders.reference is not None:
-            proposals = np.stack([ladders.reference.draw(n, rng) for _ in range(chains)])
-        block = _run_block(
+        first = finished % block
+        n = min(block - first, n_scans - finished)
+        seeds = np.random.SeedSequence(entropy, spawn_key=(ROUNDS, number, finished // block))
+        refresh, proposals = (
+            np.ascontiguousarray(draws[:, first : first + n])
+            for draws in _independent_draws(ladders, prior, block, seeds)
+        )
+        new = _run_block(
             crew, ladders, n, refresh, proposals, averaging, adapt, target_accept, kept_rungs,
             keep_partial,
         )  # fmt: skip
-        blocks.append(block)
+        blocks.append(new)
         finished += n
-        crew.progress.close_block(block.energy.shape[1])
+        crew.progress.close_block(new.energy.shape[1])
+        if after_block is not None and not crew.interrupted:
+            # joined once and for all, so that a long run is not joined over and over
+            blocks = [_join(blocks)]
+            after_block(blocks[0])
     if adapt:
         ladders.step_sizes = np.exp(np.mean(averaging[:, :, 1], axis=0))
     return _join(blocks)
@@ -298,7 +362,8 @@ def tune_ladders(
     n_tune: int,
     required: np.ndarray,
     target_accept: float,
-    rng: np.random.Generator,
+    entropy: list,
+    block: int,
 ) -> Ladders:
     """Run the tuning rounds and return the ladders as they stay from then on.
 
@@ -311,8 +376,8 @@ def tune_ladders(
         last = settled or number == len(lengths) - 1
         length = lengths[0] if settled else planned
         record = run_round(
-            crew, ladders, prior, length, adapt=True, target_accept=target_accept,
-            kept_rungs=np.empty(0, dtype=np.int64), rng=rng,
+            crew, ladders, prior, length, number=number, entropy=entropy, block=block, adapt=True,
+            target_accept=target_accept, kept_rungs=np.empty(0, dtype=np.int64),
         )  # fmt: skip
         if not last:
             settled = even(record.rejections)
