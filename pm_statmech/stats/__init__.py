@@ -1,16 +1,28 @@
 """Statistics of a tempered run; each reads a DataTree and never a model."""
 
 from pm_statmech.stats.combination import log_evidence
+from pm_statmech.stats.comparison import evidence_compare
 from pm_statmech.stats.evidence import stepping_stone
 from pm_statmech.stats.exchange import ladder_summary
+from pm_statmech.stats.expectations import expectation
 from pm_statmech.stats.free_energy import thermodynamics
+from pm_statmech.stats.integration import thermodynamic_integration
+from pm_statmech.stats.multimodality import modes
+from pm_statmech.stats.pooled import mbar
 from pm_statmech.stats.predictive import ExpectedLoss, loo
+from pm_statmech.stats.reweighting import reweight
 
 __all__ = [
     "ExpectedLoss",
+    "evidence_compare",
+    "expectation",
     "ladder_summary",
     "log_evidence",
     "loo",
+    "mbar",
+    "modes",
+    "reweight",
     "stepping_stone",
+    "thermodynamic_integration",
     "thermodynamics",
 ]

@@ -1,0 +1,114 @@
+r"""Thermodynamics between the rungs of a ladder, from the draws of all of them (MBAR).
+
+.. math:: U = \sum_n w_n E_n, \quad C = \beta^2 \sum_n w_n (E_n - U)^2, \quad
+          \mathrm{KL} = -\beta U - \log Z
+
+with the weights :math:`w_n(\beta)` of MBAR.
+
+Source: Shirts and Chodera (2008), J. Chem. Phys. 129, 124105.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from xarray import DataTree
+
+from pm_statmech.datatree import RUNG, tempering_group
+from pm_statmech.stats.averages import mcse_of_mean
+from pm_statmech.stats.free_energy import prior_tail_note
+from pm_statmech.stats.mbar import Mbar, at_beta
+from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, check_inside, means_at, solve_ladder
+
+
+def at_betas(dt: DataTree, betas: float | Sequence[float]) -> xr.Dataset:
+    r"""Thermodynamics at any beta inside the ladder, from the draws of all rungs (MBAR).
+
+    .. math:: U = \sum_n w_n E_n, \quad C = \beta^2 \sum_n w_n (E_n - U)^2, \quad
+              \mathrm{KL} = -\beta U - \log Z
+
+    Parameters
+    ----------
+    dt
+        the tree of `sample_tempered`.
+    betas
+        inverse temperatures from the smallest rung to the largest, in any order.
+
+    Returns
+    -------
+    Dataset over ``inverse_temperature`` with the variables of `thermodynamics`:
+        ``mean_energy`` (unit of the loss), ``heat_capacity``, ``relative_entropy``,
+        ``log_partition`` (nats, relative to Z(0)), each with its ``*_mcse``. Where the prior's
+        mean energy is infinite, U(0) is NaN and the attribute ``note`` says so.
+
+    Raises
+    ------
+    InverseTemperatureError
+        a beta is negative, not finite, or outside the ladder.
+    EvidenceError
+        two neighbouring rungs have less than one draw in common.
+
+    Notes
+    -----
+    Source: Shirts and Chodera (2008), J. Chem. Phys. 129, 124105.
+    """
+    group = tempering_group(dt)
+    rungs = group[RUNG].values
+    asked = check_inside(betas, rungs)
+    energy = group["energy"].transpose("chain", "draw", RUNG).values
+    finite = bool(np.all(np.isfinite(energy[..., 0])))
+    tail, note = prior_tail_note(energy[..., 0], finite) if 0.0 in asked else (0.0, "")
+    values, errors = pooled_thermodynamics(solve_ladder(dt), asked)
+    if tail >= 1:
+        values["mean_energy"][asked == 0] = np.nan
+    if tail >= 0.5:
+        errors["mean_energy"][asked == 0] = np.nan
+    variables = {}
+    for name, value in values.items():
+        variables[name] = (RUNG, value)
+        variables[f"{name}_mcse"] = (RUNG, errors[name])
+    attrs = {key: group.attrs[key] for key in KEPT_ATTRIBUTES}
+    return xr.Dataset(variables, coords={RUNG: asked}, attrs={**attrs, "note": note})
+
+
+def pooled_thermodynamics(
+    solution: Mbar, betas: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """U, C, relative entropy and log Z at betas (B,), and their errors, each {name: (B,)}.
+
+    Examples
+    --------
+    >>> from pm_statmech.stats.mbar import solve_mbar
+    >>> rungs = np.array([0.0, 0.2, 1.0])
+    >>> energy = np.random.default_rng(1).gamma(3.0, 1 / (1 + rungs), size=(4, 500, 3))
+    >>> found, error = pooled_thermodynamics(solve_mbar(energy, rungs), np.array([0.5]))
+    >>> bool(np.all(abs(found["mean_energy"] - 3 / 1.5) < 5 * error["mean_energy"]))
+    True
+    """
+    # infinite energies have weight only at beta = 0, where a stand-in keeps them out of the sums
+    energy = np.where(np.isfinite(solution.energy), solution.energy, 0.0)
+    values = {name: np.empty(len(betas)) for name in
+              ("mean_energy", "heat_capacity", "relative_entropy", "log_partition")}  # fmt: skip
+    errors = {name: np.empty(len(betas)) for name in values}
+    for i, beta in enumerate(betas):
+        found = at_beta(solution, beta)
+        mean = float(np.sum(found.weights * energy))
+        # U and C together: the variance about the mean does not move with the mean itself
+        moments = np.stack([energy, (energy - mean) ** 2], axis=-1)
+        (_, variance), influence = means_at(solution, found, moments)
+        log_z, on_log_z = found.log_z, found.influence
+        if beta == solution.betas[0]:
+            log_z, on_log_z = 0.0, np.zeros_like(on_log_z)  # what log Z is relative to
+        on_mean, on_variance = influence[..., 0], influence[..., 1]
+        values["mean_energy"][i] = mean
+        values["heat_capacity"][i] = beta**2 * variance
+        values["relative_entropy"][i] = -beta * mean - log_z
+        values["log_partition"][i] = log_z
+        on_all = np.stack(
+            [on_mean, beta**2 * on_variance, -beta * on_mean - on_log_z, on_log_z], axis=-1
+        )
+        for name, error in zip(values, mcse_of_mean(on_all), strict=True):
+            errors[name][i] = error
+    return values, errors
