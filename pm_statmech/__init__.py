@@ -10,16 +10,23 @@ from pm_statmech.minimum import Minimum, minimise
 from pm_statmech.plots import plot_thermodynamics
 from pm_statmech.pointwise import compute_loss
 from pm_statmech.reporting import Finding, Verdict, report, verdict
-from pm_statmech.samplers import sample_tempered
+from pm_statmech.samplers import sample_annealed, sample_tempered
 from pm_statmech.stats import (
     ExpectedLoss,
+    evidence_compare,
+    expectation,
     ladder_summary,
     log_evidence,
     loo,
+    mbar,
+    modes,
+    reweight,
     stepping_stone,
+    thermodynamic_integration,
     thermodynamics,
 )
 from pm_statmech.tempering import TemperedModel, TemperedTerm, temper, tempered_model
+from pm_statmech.trace_bridge import bridge
 
 __version__ = "0.1.0"
 
@@ -32,20 +39,28 @@ __all__ = [
     "TemperedModel",
     "TemperedTerm",
     "Verdict",
+    "bridge",
     "compute_loss",
     "errors",
+    "evidence_compare",
+    "expectation",
     "ladder_summary",
     "log_evidence",
     "loo",
     "losses",
+    "mbar",
     "minimise",
+    "modes",
     "plot_thermodynamics",
     "report",
+    "reweight",
+    "sample_annealed",
     "sample_tempered",
     "solvable",
     "stepping_stone",
     "temper",
     "tempered_model",
+    "thermodynamic_integration",
     "thermodynamics",
     "verdict",
 ]

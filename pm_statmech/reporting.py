@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -14,9 +15,10 @@ import arviz_stats
 import numpy as np
 from xarray import DataTree
 
-from pm_statmech.datatree import RUNG, ladder_group, read_terms, tempering_group
+from pm_statmech.datatree import RUNG, ladder_group, read_terms, tempering_group, transitions
+from pm_statmech.errors import EvidenceWarning
 from pm_statmech.plots import plot_thermodynamics
-from pm_statmech.stats import ladder_summary, stepping_stone, thermodynamics
+from pm_statmech.stats import ladder_summary, log_evidence, thermodynamics
 from pm_statmech.stats.averages import SAMPLE_DIMS
 
 Level = Literal["good", "doubtful", "bad", "note"]
@@ -91,17 +93,21 @@ def _arrivals(dt: DataTree) -> Finding:
 
 
 def _evidence(dt: DataTree) -> Finding:
-    found = stepping_stone(dt)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", EvidenceWarning)
+        found = log_evidence(dt)
     value, error = float(found["log_evidence"]), float(found["mcse"])
-    gap = float(np.max(np.abs(found["forward"] - found["backward"])))
     level = _graded(error, 0.1, 0.5)
     relative = "" if found.attrs["reference"] == "prior" else " relative to Z(0)"
     advice = "" if level == "good" else " Draw more scans or chains."
+    apart = [str(w.message) for w in caught if issubclass(w.category, EvidenceWarning)]
+    if apart and level == "good":
+        level = "doubtful"
     return Finding(
         "How sure is log Z?",
         level,
-        f"log Z at the target is {value:.3f} +- {error:.3f} nats{relative} (one-sided estimates "
-        f"of one pair differ by at most {gap:.2f}).{advice}",
+        f"log Z at the target is {value:.3f} +- {error:.1g} nats{relative}, by "
+        f"{found.attrs['method']}.{advice}{''.join(' ' + sentence for sentence in apart)}",
         error,
     )
 
@@ -155,6 +161,9 @@ def _notes(dt: DataTree) -> list[Finding]:
             f"to Z(0); forward draws put log Z(0) at {zero:.3f} +- {error:.3f}."
         )
         notes.append(Finding("Is the prior normalised?", "note", sentence, zero))
+    for sign in transitions(dt):
+        sentence = sign.sentence[0].upper() + sign.sentence[1:]
+        notes.append(Finding("Is there a phase transition?", "doubtful", sentence, sign.beta))
     note = thermodynamics(dt).attrs["note"]
     if note:
         notes.append(Finding("Is U(0) finite?", "note", note[0].upper() + note[1:], np.nan))

@@ -13,7 +13,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # each layer may import from those before it, and from itself
 LAYERS = [
-    ("errors", "ladder", "bridges", "losses"),
+    ("errors", "ladder", "bridges", "transitions", "losses"),
     ("gibbs",),
     ("tempering",),
     ("integer_support", "energy_function"),
@@ -21,14 +21,15 @@ LAYERS = [
     ("pointwise",),
     ("samplers",),
     ("stats",),
+    ("trace_bridge",),
     ("plots",),
     ("reporting",),
     ("__init__",),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # mathematics knows neither PyMC nor ArviZ; the densities of PyMC's distributions are the exception
-MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "losses/loss.py", "losses/location.py",
-               "losses/margin.py", "losses/scoring.py"]  # fmt: skip
+MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "losses/loss.py",
+               "losses/location.py", "losses/margin.py", "losses/scoring.py"]  # fmt: skip
 
 
 def top(path: Path) -> str:

@@ -7,12 +7,14 @@
 ``tempered_posterior`` the same variables as ``posterior`` at every rung, when kept
 ``ladder``         a rung, pair or chain: acceptance_rate, step_size, swap_rejection, barrier, ...
 ``annealing``      a stage of the pilot: beta, log_ratio of each half, ess, acceptance_rate, ...
+                   (of each chain, and with the work values, in a tree of `sample_annealed`)
 ``reference``      densities relative to the fitted references, for bridge sampling
 ``loss``           pointwise losses, free of beta (minus the log-likelihood for a likelihood)
 ``log_likelihood`` of normalised terms, at power one
 ================== ==========================================================================
 """
 
+from pm_statmech.datatree.annealed import from_annealed
 from pm_statmech.datatree.groups import (
     RUNG,
     TermInfo,
@@ -24,6 +26,7 @@ from pm_statmech.datatree.groups import (
 )
 from pm_statmech.datatree.pointwise import add_log_prior, add_pointwise, pointwise_values
 from pm_statmech.datatree.run import annealing_dataset, from_run, round_trips
+from pm_statmech.datatree.signs import transitions
 
 __all__ = [
     "RUNG",
@@ -32,6 +35,7 @@ __all__ = [
     "add_pointwise",
     "annealing_dataset",
     "annealing_group",
+    "from_annealed",
     "from_run",
     "ladder_group",
     "pointwise_values",
@@ -39,4 +43,5 @@ __all__ = [
     "reference_group",
     "round_trips",
     "tempering_group",
+    "transitions",
 ]

@@ -95,6 +95,34 @@ def _with_attrs(dataset: xr.Dataset, attrs: dict) -> xr.Dataset:
     return dataset
 
 
+def common_attributes(split: TemperedModel, log_z0: float, log_z0_mcse: float, attrs: dict) -> dict:
+    """Attributes of every group: those of one run, and what its model says of beta and Z(0)."""
+    return {
+        **attrs,
+        "tempered_terms": term_attributes(split.terms, split.target_beta),
+        "n_observations": split.n_observations,
+        "prior_normalised": int(split.prior_normalised),
+        "prior_reason": split.prior_reason,
+        "reference": "prior" if split.prior_normalised else "Z(0)",
+        "log_partition_zero": log_z0,
+        "log_partition_zero_mcse": log_z0_mcse,
+        "pm_statmech_version": version("pm_statmech"),
+    }
+
+
+def data_groups(model: pm.Model) -> dict[str, xr.Dataset]:
+    """`observed_data` and `constant_data`, those that the model has."""
+    coords, dims = coords_and_dims_for_inferencedata(model)
+    found = {"observed_data": find_observations(model), "constant_data": find_constants(model)}
+    return {
+        name: dict_to_dataset(
+            values, inference_library=pm, coords=coords, dims=dims, sample_dims=[]
+        )
+        for name, values in found.items()
+        if values
+    }
+
+
 def from_run(
     split: TemperedModel,
     layout: Layout,
@@ -112,17 +140,7 @@ def from_run(
     coords, dims = coords_and_dims_for_inferencedata(model)
     kept_all = record.draws.shape[2] == len(ladders.betas)
     here = ladders.target_rung if kept_all else 0
-    common = {
-        **attrs,
-        "tempered_terms": term_attributes(split.terms, split.target_beta),
-        "n_observations": split.n_observations,
-        "prior_normalised": int(split.prior_normalised),
-        "prior_reason": split.prior_reason,
-        "reference": "prior" if split.prior_normalised else "Z(0)",
-        "log_partition_zero": pilot.sample.log_z0,
-        "log_partition_zero_mcse": pilot.sample.log_z0_mcse,
-        "pm_statmech_version": version("pm_statmech"),
-    }
+    common = common_attributes(split, pilot.sample.log_z0, pilot.sample.log_z0_mcse, attrs)
     # pm.sample's own keywords for the groups that it writes too
     convention = {"inference_library": pm, "coords": coords, "dims": dims, "attrs": common}
     draws = _unpack(model, layout, split, record.draws, names)
@@ -168,16 +186,7 @@ def from_run(
     groups["annealing"] = annealing_dataset(pilot.stages, common)
     if bridged is not None:
         groups["reference"] = _reference_dataset(pilot, bridged, record, common)
-    observed = find_observations(model)
-    if observed:
-        groups["observed_data"] = dict_to_dataset(
-            observed, inference_library=pm, coords=coords, dims=dims, sample_dims=[]
-        )
-    constants = find_constants(model)
-    if constants:
-        groups["constant_data"] = dict_to_dataset(
-            constants, inference_library=pm, coords=coords, dims=dims, sample_dims=[]
-        )
+    groups.update(data_groups(model))
     return DataTree.from_dict({f"/{name}": group for name, group in groups.items()})
 
 
@@ -212,6 +221,7 @@ def annealing_dataset(stages: list[Stage], attrs: dict) -> xr.Dataset:
 def _reference_dataset(pilot: Pilot, bridged: Bridged, record: Record, attrs: dict) -> xr.Dataset:
     reference = pilot.reference
     assert reference is not None
+    assert pilot.evidence is not None
     accepted, proposed = np.sum(record.reference_sums, axis=0)
     return xr.Dataset(
         {
@@ -223,6 +233,7 @@ def _reference_dataset(pilot: Pilot, bridged: Bridged, record: Record, attrs: di
                 ("half", "reference_mode", "pilot_reference_draw"),
                 reference.bridged.reference_log_ratio,
             ),
+            "pilot_weight": ("reference_mode", pilot.evidence.weights),
             "log_ratio": (("chain", "draw"), bridged.log_ratio),
             "mode": (("chain", "draw"), bridged.mode.astype(np.int8)),
             "reference_log_ratio": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,7 +16,7 @@ from xarray import DataTree
 
 from pm_statmech import datatree
 from pm_statmech.energy_function import Layout, flat_point
-from pm_statmech.errors import InverseTemperatureError, TreeError
+from pm_statmech.errors import InverseTemperatureError, PhaseTransitionWarning, TreeError
 from pm_statmech.ladder import check_beta, check_ladder
 from pm_statmech.samplers.checkpoint import check_same, locked
 from pm_statmech.samplers.crew import assemble, stopping_on_interrupt
@@ -170,9 +171,16 @@ def sample_tempered(
     Raises
     ------
     ImproperPriorError, EnergyError, LadderError, TemperedTermError, InverseTemperatureError,
-    UnsupportedVariableError, StalledAnnealingError.
+    UnsupportedVariableError, StalledAnnealingError
+        named, with what was seen and what to do.
     CheckpointError, CheckpointMismatchError
         a checkpoint that is damaged or in use, or that belongs to another model, data or seed.
+
+    Warns
+    -----
+    PhaseTransitionWarning
+        coexisting phases, vanishing restarts, ladders that disagree, or a mode that only a
+        search found: see `transitions`.
 
     Notes
     -----
@@ -313,6 +321,10 @@ def sample_tempered(
             "complete": int(n_finished == n_draws),
         },
     )
+    for sign in datatree.transitions(tree):
+        warnings.warn(
+            sign.sentence[0].upper() + sign.sentence[1:], PhaseTransitionWarning, stacklevel=2
+        )
     options = {"log_likelihood": True, "log_prior": True, **(idata_kwargs or {})}
     unknown = set(options) - {"log_likelihood", "log_prior"}
     if unknown:

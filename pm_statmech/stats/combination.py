@@ -37,6 +37,7 @@ from pm_statmech.errors import EvidenceWarning
 from pm_statmech.stats.annealed import stage_evidence
 from pm_statmech.stats.averages import mcse_of_mean
 from pm_statmech.stats.mbar import solve_mbar
+from pm_statmech.stats.populations import annealed_evidence
 
 # what an estimate must show to be believed
 LARGEST_ERROR = 0.5
@@ -116,6 +117,14 @@ def _doubts(log_z: float, mcse: float, others: list[str]) -> str:
     return "; ".join([f"its error is {mcse:.2g}"] * bad + others)
 
 
+def rounded_error(log_z: float, mcse: float) -> float:
+    """Error of a bridge, not below the rounding of the energies.
+
+    PyMC takes logs of small integer constants in single precision.
+    """
+    return max(mcse, ROUNDING * (1 + abs(log_z)))
+
+
 def _bridges(
     pilot: PilotEvidence, posterior: PosteriorEvidence, zero: float, zero_error: float
 ) -> list[Estimate]:
@@ -133,8 +142,7 @@ def _bridges(
         Estimate(
             name,
             found.log_z - zero,
-            # logs of small integers are in single precision in PyMC: energies are no better
-            float(np.hypot(max(found.mcse, ROUNDING * (1 + abs(found.log_z))), zero_error)),
+            float(np.hypot(rounded_error(found.log_z, found.mcse), zero_error)),
             _doubts(found.log_z, found.mcse, others),
         )
         for name, found, others in (
@@ -227,6 +235,8 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
     >>> bool(abs(found.log_evidence - system.log_partition(1.0)) < 5 * found.mcse)
     True
     """
+    if "tempering" not in dt.children and "annealing" in dt.children:
+        return annealed_evidence(dt)
     tempering = tempering_group(dt)
     attrs = tempering.attrs
     ladders = _ladders(dt)

@@ -11,7 +11,9 @@ import pm_statmech as pms
 from ..conftest import POINTWISE_OFF
 from ..test_solvable import systems
 
-SYSTEMS = {s.name: s for s in systems() if s.name != "two-level system"}
+# springs are drawn exactly, below
+NOT_RUN = ("two-level system", "harmonic oscillators")
+SYSTEMS = {s.name: s for s in systems() if s.name not in NOT_RUN}
 CLOSED = {name: s for name, s in SYSTEMS.items() if s.posterior is not None}
 BETAS = [0.0, 0.37, 1.0, 2.5]
 RUNG = "inverse_temperature"

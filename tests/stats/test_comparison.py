@@ -17,9 +17,9 @@ NAMES = {"narrow": 1.0, "wide": 30.0}
 
 
 def sample(model, seed=3, **options):
-    options = {"tune": 500, "random_seed": seed, "quiet": True, "idata_kwargs": POINTWISE_OFF,
+    options = {"tune": 250, "random_seed": seed, "quiet": True, "idata_kwargs": POINTWISE_OFF,
                **options}  # fmt: skip
-    return pms.sample_tempered(500, model=model, **options)
+    return pms.sample_tempered(250, model=model, **options)
 
 
 def system(name):
