@@ -32,8 +32,12 @@ docs: .venv/docs
 	MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: .venv/installed
-	$(BIN)/python benchmarks/default_call.py
+.venv/bench: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	touch $@
+
+bench: .venv/bench
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evidence.py --seeds 3
 
 clean:
 	rm -rf .venv docs/_build engel.html

@@ -211,9 +211,11 @@ def student() -> Problem:
             pms.GibbsPotential("target", _log_normal(x, np.zeros(d), 10.0) - pt.logaddexp(*parts))
         return built
 
+    # tails that cross the plane between the centres, 7.5 from each
+    right = 0.5 * stats.t.sf(7.5 / sds[0], nu) + 0.5 * stats.t.cdf(7.5 / sds[1], nu)
     return Problem(
         "two Student-t", model, 0.0,
-        lambda draws: (draws["x"].sum(axis=-1) > 0).astype(int), (0.5, 0.5),
+        lambda draws: (draws["x"].sum(axis=-1) > 0).astype(int), (1 - right, right),
     )  # fmt: skip
 
 
@@ -236,9 +238,12 @@ def bananas() -> Problem:
             pms.GibbsPotential("target", _log_normal(x, np.zeros(d), 6.0) - pt.logaddexp(*parts))
         return built
 
+    # x_0 is a mixture of N(-6, 2^2) and N(6, 2^2)
+    right = 0.4 * stats.norm.sf(3) + 0.6 * stats.norm.cdf(3)
     return Problem(
-        "two bananas", model, 0.0, lambda draws: (draws["x"][..., 0] > 0).astype(int), (0.4, 0.6)
-    )
+        "two bananas", model, 0.0, lambda draws: (draws["x"][..., 0] > 0).astype(int),
+        (1 - right, right),
+    )  # fmt: skip
 
 
 def label_switching() -> Problem:

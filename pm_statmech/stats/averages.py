@@ -33,3 +33,25 @@ def pareto_tail(values: np.ndarray) -> float:
         return np.nan
     array = xr.DataArray(values, dims=SAMPLE_DIMS)
     return float(array.azstats.pareto_khat(sample_dims=SAMPLE_DIMS, tail="right", r_eff=1.0))
+
+
+def prior_tail_note(energy: np.ndarray, finite: bool) -> tuple[float, str]:
+    """Tail index of the prior energies (chain, draw), and a sentence where moments are missing."""
+    if not finite:
+        share = np.mean(np.isinf(energy))
+        return np.inf, (
+            f"the mean energy of the prior is infinite: {share:.1%} of its draws have infinite "
+            "energy. At every beta > 0 it is finite."
+        )
+    k = pareto_tail(energy)
+    if k >= 1:
+        return k, (
+            "the mean energy of the prior is infinite as far as its draws tell (Pareto k = "
+            f"{k:.2f} >= 1): U(0) has no value. At every beta > 0 it is finite."
+        )
+    if k >= 0.5:
+        return k, (
+            "the variance of the energy is infinite under the prior as far as its draws tell "
+            f"(Pareto k = {k:.2f} >= 0.5): U(0) has no standard error."
+        )
+    return k, ""

@@ -7,13 +7,16 @@ r"""Thermodynamics along the ladder: energy, heat capacity, relative entropy, lo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
-from pm_statmech.stats.averages import mcse_of_mean, pareto_tail
+from pm_statmech.stats.averages import mcse_of_mean, prior_tail_note
 from pm_statmech.stats.evidence import pair_ratios
+from pm_statmech.stats.interpolation import at_betas
 
 
 def energy_moments(energy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -24,30 +27,8 @@ def energy_moments(energy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return mean, variance, on_mean, on_mean**2 - variance
 
 
-def prior_tail_note(energy: np.ndarray, finite: bool) -> tuple[float, str]:
-    """Tail index of the prior energies (chain, draw), and a sentence where moments are missing."""
-    if not finite:
-        share = np.mean(np.isinf(energy))
-        return np.inf, (
-            f"the mean energy of the prior is infinite: {share:.1%} of its draws have infinite "
-            "energy. At every beta > 0 it is finite."
-        )
-    k = pareto_tail(energy)
-    if k >= 1:
-        return k, (
-            "the mean energy of the prior is infinite as far as its draws tell (Pareto k = "
-            f"{k:.2f} >= 1): U(0) has no value. At every beta > 0 it is finite."
-        )
-    if k >= 0.5:
-        return k, (
-            "the variance of the energy is infinite under the prior as far as its draws tell "
-            f"(Pareto k = {k:.2f} >= 0.5): U(0) has no standard error."
-        )
-    return k, ""
-
-
-def thermodynamics(dt: DataTree) -> xr.Dataset:
-    r"""Energy, heat capacity, relative entropy and log partition function at every rung.
+def thermodynamics(dt: DataTree, *, betas: float | Sequence[float] | None = None) -> xr.Dataset:
+    r"""Energy, heat capacity, relative entropy and log partition function, at rungs or between.
 
     .. math:: U = E_\beta[E], \quad C = \beta^2 \mathrm{Var}_\beta(E), \quad
               \mathrm{KL} = -\beta U - \log Z
@@ -56,6 +37,9 @@ def thermodynamics(dt: DataTree) -> xr.Dataset:
     ----------
     dt
         the tree of `sample_tempered`.
+    betas
+        inverse temperatures inside the ladder, by MBAR over all rungs; by default the rungs,
+        each from its own draws.
 
     Returns
     -------
@@ -78,10 +62,12 @@ def thermodynamics(dt: DataTree) -> xr.Dataset:
     >>> bool(abs(at_one.mean_energy - system.mean_energy(1.0)) < 5 * at_one.mean_energy_mcse)
     True
     """
+    if betas is not None:
+        return at_betas(dt, betas)
     group = tempering_group(dt)
-    betas = group[RUNG].values
+    rungs = group[RUNG].values
     energy = group["energy"].transpose("chain", "draw", RUNG).values
-    pairs = pair_ratios(energy, betas)
+    pairs = pair_ratios(energy, rungs)
     zero = np.zeros((*energy.shape[:2], 1))
     log_z = np.concatenate([[0.0], np.cumsum(pairs.log_ratio)])
     on_log_z = np.concatenate([zero, np.cumsum(pairs.influence, axis=-1)], axis=-1)
@@ -91,13 +77,13 @@ def thermodynamics(dt: DataTree) -> xr.Dataset:
     # the prior rung alone may lack moments; a stand-in keeps its infinities out of the sums
     usable = energy if finite else np.where(np.isfinite(energy), energy, 0.0)
     mean, variance, on_mean, on_variance = energy_moments(usable)
-    heat = betas**2 * variance
-    relative = -betas * mean - log_z
+    heat = rungs**2 * variance
+    relative = -rungs * mean - log_z
     relative[0] = 0.0
     errors = {
         "mean_energy": mcse_of_mean(on_mean),
-        "heat_capacity": mcse_of_mean(betas**2 * on_variance),
-        "relative_entropy": mcse_of_mean(-betas * on_mean - on_log_z),
+        "heat_capacity": mcse_of_mean(rungs**2 * on_variance),
+        "relative_entropy": mcse_of_mean(-rungs * on_mean - on_log_z),
         "log_partition": mcse_of_mean(on_log_z),
     }
     if tail >= 1:
@@ -117,4 +103,4 @@ def thermodynamics(dt: DataTree) -> xr.Dataset:
     keep = ("target_beta", "tempered_terms", "n_observations", "reference", "prior_reason",
             "log_partition_zero", "log_partition_zero_mcse")  # fmt: skip
     attrs = {key: group.attrs[key] for key in keep}
-    return xr.Dataset(variables, coords={RUNG: betas}, attrs={**attrs, "note": note})
+    return xr.Dataset(variables, coords={RUNG: rungs}, attrs={**attrs, "note": note})

@@ -20,9 +20,9 @@ import xarray as xr
 from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
-from pm_statmech.stats.averages import mcse_of_mean
+from pm_statmech.stats.averages import mcse_of_mean, prior_tail_note
 from pm_statmech.stats.evidence import pair_ratios
-from pm_statmech.stats.free_energy import energy_moments, prior_tail_note
+from pm_statmech.stats.free_energy import energy_moments
 
 # the correction's error is a fourth moment of the energy, which is finite for k < 1/4
 HEAVIEST_TAIL = 0.25

@@ -17,8 +17,7 @@ import xarray as xr
 from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
-from pm_statmech.stats.averages import mcse_of_mean
-from pm_statmech.stats.free_energy import prior_tail_note
+from pm_statmech.stats.averages import mcse_of_mean, prior_tail_note
 from pm_statmech.stats.mbar import Mbar, at_beta
 from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, check_inside, means_at, solve_ladder
 

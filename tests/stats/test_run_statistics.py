@@ -139,3 +139,13 @@ def test_single_chain_and_several_terms():
     energy = dt["loss"]["a"].sum("a_dim_0") + 0.5 * dt["loss"]["b"].sum("b_dim_0")
     at_target = dt["tempering"]["energy"].sel(inverse_temperature=0.5)
     np.testing.assert_allclose(energy, at_target, rtol=1e-12)
+
+
+def test_thermodynamics_between_rungs_and_at_them(newcomb, newcomb_system):
+    rungs = newcomb["tempering"]["inverse_temperature"].values
+    between = float(np.sqrt(rungs[2] * rungs[3]))
+    found = pms.thermodynamics(newcomb, betas=[between, 1.0])
+    for beta in (between, 1.0):
+        here = found.sel(inverse_temperature=beta)
+        within(here.mean_energy, newcomb_system.mean_energy(beta), here.mean_energy_mcse)
+        within(here.log_partition, newcomb_system.log_partition(beta), here.log_partition_mcse)
