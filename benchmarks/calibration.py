@@ -16,8 +16,8 @@ fail, has its target at beta = 2. Every model is compiled once: `pm.set_data` re
 the truth, which should be .954, with the mean and sd of error / reported, the shares of runs that
 warned of phases and of the evidence, and how many failed (these cover nothing).
 
-Rows go to `sbc.csv` and `coverage.csv` in the folder `--out` as they come; those already there are
-not run again, so give a new folder after a change to the code.
+Rows go to `sbc.jsonl` and `coverage.csv` in the folder `--out` as they come. Those already there
+are not run again, so give a new folder after a change to the code.
 
 Source: Talts, Betancourt, Simpson, Vehtari, Gelman (2018), arXiv:1804.06788, algorithm 2.
 """
@@ -25,7 +25,7 @@ Source: Talts, Betancourt, Simpson, Vehtari, Gelman (2018), arXiv:1804.06788, al
 from __future__ import annotations
 
 import argparse
-import csv
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -51,6 +51,7 @@ from pm_statmech.tempering import TemperedModel
 
 MOST_DRAWS, FEWEST_DRAWS, BINS = 99, 10, 20
 COVERED = ("eight_schools", "pine", "regression", "mixture10", "binomial", "rosenbrock")
+CONTROL = {1.0: "", 2.0: "  (control: must be small)"}
 WARNINGS = ("PhaseTransitionWarning", "EvidenceWarning")
 
 
@@ -67,8 +68,7 @@ class Simulator:
 def normal() -> Simulator:
     """Ten observations of unit noise around an unknown mean."""
     with pm.Model() as model:
-        y = pm.Data("y", np.zeros(10))
-        pm.Normal("likelihood", pm.Normal("mu", 0, 2), 1, observed=y)
+        pm.Normal("likelihood", pm.Normal("mu", 0, 2), 1, observed=pm.Data("y", np.zeros(10)))
 
     def draw(rng):
         mu = rng.normal(0, 2)
@@ -81,9 +81,8 @@ def regression() -> Simulator:
     """Twenty observations, an intercept and two slopes, unknown noise."""
     X = np.column_stack([np.ones(20), np.random.default_rng(0).normal(size=(20, 2))])
     with pm.Model() as model:
-        y = pm.Data("y", np.zeros(20))
         b, sigma = pm.Normal("b", 0, 1, shape=3), pm.HalfNormal("sigma", 1)
-        pm.Normal("likelihood", X @ b, sigma, observed=y)
+        pm.Normal("likelihood", X @ b, sigma, observed=pm.Data("y", np.zeros(20)))
 
     def draw(rng):
         b, sigma = rng.normal(size=3), abs(rng.normal())
@@ -96,13 +95,12 @@ def regression() -> Simulator:
 def beta_binomial() -> Simulator:
     """Five groups of 20 trials, whose probabilities share a mean and a concentration."""
     with pm.Model() as model:
-        y = pm.Data("y", np.full(5, 10))
-        mu, kappa = pm.Beta("mu", 3, 3), pm.Gamma("kappa", 6, 0.5)
+        mu, kappa = pm.Beta("mu", 8, 8), pm.Gamma("kappa", 20, 2)
         p = pm.Beta("p", mu * kappa, (1 - mu) * kappa, shape=5)
-        pm.Binomial("likelihood", 20, p, observed=y)
+        pm.Binomial("likelihood", 20, p, observed=pm.Data("y", np.full(5, 10)))
 
     def draw(rng):
-        mu, kappa = rng.beta(3, 3), rng.gamma(6, 2)
+        mu, kappa = rng.beta(8, 8), rng.gamma(20, 0.5)
         p = rng.beta(mu * kappa, (1 - mu) * kappa, size=5)
         return {"mu": mu, "kappa": kappa, "p": p}, rng.binomial(20, p)
 
@@ -122,9 +120,8 @@ def mixture() -> Simulator:
         mu = rng.normal(0, 3, size=2)
         return {"mu": mu}, rng.normal(mu[(rng.random(20) < 0.7).astype(int)], 1)
 
-    def energy(p, y):
-        return -logsumexp(-0.5 * (y[:, None] - p["mu"]) ** 2 + log_weights, axis=1).sum()
-
+    energy = lambda p, y: -logsumexp(  # noqa: E731
+        -0.5 * (y[:, None] - p["mu"]) ** 2 + log_weights, axis=1).sum()  # fmt: skip
     return Simulator("mixture", model, draw, energy)
 
 
@@ -138,7 +135,7 @@ def compiled_once() -> Iterator[None]:
         def wrapper(first, *args, **kwargs):
             # the argument is kept beside its result, so that no other can take its id
             if id(first) not in known:
-                known[id(first)] = (first, function(first, *args, **kwargs))
+                known[id(first)] = first, function(first, *args, **kwargs)
             return known[id(first)][1]
 
         return wrapper
@@ -177,53 +174,40 @@ def simulate(simulator: Simulator, beta: float, seed: int) -> tuple[int, dict[st
 
 
 def p_values(u: np.ndarray) -> tuple[float, float]:
-    """Of chi-square on equal bins, and of the ECDF's largest distance from the diagonal."""
+    """Of chi-square on equal bins, and of the ECDF's distance from the diagonal."""
     counts = np.histogram(u, bins=BINS, range=(0, 1))[0]
     return float(stats.chisquare(counts).pvalue), float(stats.kstest(u, "uniform").pvalue)
 
 
-def read_ranks(path: Path) -> dict[tuple[str, float, int], tuple[int, dict[str, float]]]:
-    """(model, beta, seed) -> (L, ranks) of the rows of a file."""
-    found: dict = {}
-    if path.exists():
-        with path.open(newline="") as file:
-            for model, beta, seed, L, name, u in csv.reader(file):
-                key = (model, float(beta), int(seed))
-                found.setdefault(key, (int(L), {}))[1][name] = float(u)
-    return found
-
-
 def sbc(simulations: int, seed: int, path: Path) -> None:
     """Run and report the ranks of every model, then those of the controls."""
-    known = read_ranks(path)
+    path.touch()
+    known = {tuple(row[:3]): row[3:] for row in map(json.loads, path.read_text().splitlines())}
     simulators = [maker() for maker in (normal, regression, beta_binomial, mixture)]
     print("model          beta    n     L  quantity     chi2 p   ECDF p")
-    for beta, simulator in product((1.0, 2.0), simulators):
+    for beta, simulator in product(CONTROL, simulators):
         rows = []
         for s in range(seed, seed + simulations):
             key = (simulator.name, beta, s)
             if key not in known:
                 known[key] = simulate(simulator, beta, s)
-                with path.open("a", newline="") as file:
-                    for name, u in known[key][1].items():
-                        csv.writer(file).writerow([*key, known[key][0], name, f"{u:.6f}"])
+                with path.open("a") as file:
+                    print(json.dumps([*key, *known[key]]), file=file)
             rows.append(known[key])
-        L = np.mean([n for n, _ in rows])
+        L = np.mean([row[0] for row in rows])
         start = f"{simulator.name:14} {beta:4.0f} {simulations:4d} {L:5.1f}"
         found = {name: p_values(np.array([row[1][name] for row in rows])) for name in rows[0][1]}
         for name, (binned, ecdf) in found.items():
             print(f"{start}  {name:10} {binned:8.2g} {ecdf:8.2g}")
         least = min(2 * len(found) * min(map(min, found.values())), 1.0)
-        label = "" if beta == 1 else "  (control: must be small)"
-        print(f"{start}  all, by Bonferroni {least:8.2g}{label}", flush=True)
+        print(f"{start}  all, by Bonferroni {least:8.2g}{CONTROL[beta]}", flush=True)
 
 
 def coverage(runs: int, seed: int, path: Path) -> None:
     """Run and report the default call on problems with known log Z."""
     rows = {(row.problem, row.seed): row for row in read_rows(path)}
-    print(
-        "problem             n in 2 se  95% interval mean z   sd z  median      se failed phases evidence"
-    )
+    print("problem             n in 2 se  95% interval mean z   sd z  median      se failed "
+          "phases evidence")  # fmt: skip
     for name in COVERED:
         problem = getattr(problems, name)()
         model = problem.model()
@@ -234,7 +218,6 @@ def coverage(runs: int, seed: int, path: Path) -> None:
         mine = [rows[problem.name, s] for s in range(seed, seed + runs)]
         error, se = np.array([(row.error, row.reported) for row in mine]).T
         z = error / se
-        # a run that failed covers nothing
         inside = int(np.sum(np.abs(z) < 2))
         low, high = stats.binomtest(inside, runs).proportion_ci(method="exact")
         warned = " ".join(f"{np.mean([w in row.notes for row in mine]):6.2f}" for w in WARNINGS)
@@ -245,8 +228,7 @@ def coverage(runs: int, seed: int, path: Path) -> None:
 
 
 def main() -> None:
-    plain = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--simulations", type=int, default=300, help="of each model, for sbc")
     parser.add_argument("--runs", type=int, default=200, help="on each problem, for coverage")
     parser.add_argument("--only", choices=("sbc", "coverage"), help="by default both")
@@ -258,7 +240,7 @@ def main() -> None:
     if arguments.only != "coverage":
         with warnings.catch_warnings(), compiled_once():
             warnings.simplefilter("ignore")
-            sbc(arguments.simulations, arguments.seed, arguments.out / "sbc.csv")
+            sbc(arguments.simulations, arguments.seed, arguments.out / "sbc.jsonl")
     if arguments.only != "sbc":
         coverage(arguments.runs, arguments.seed, arguments.out / "coverage.csv")
 

@@ -55,10 +55,10 @@ def main() -> None:
     without = pms.sample_tempered(
         model=engel_model(with_income=False), random_seed=1, progressbar=False
     )
-    with_income, alone = pms.stepping_stone(dt), pms.stepping_stone(without)
+    with_income, alone = pms.log_evidence(dt), pms.log_evidence(without)
     difference = float(with_income["log_evidence"] - alone["log_evidence"])
     error = float(np.hypot(with_income["mcse"], alone["mcse"]))
-    print(f"\nLog evidence for income at this beta: {difference:.2f} +- {error:.2f} nats")
+    print(f"\nLog evidence for income at this beta: {difference:.3f} +- {error:.1g} nats")
     print(f"Leave-one-out: {pms.loo(dt)}\n")
 
     columns = ["mean_energy", "heat_capacity", "relative_entropy", "log_partition",

@@ -27,6 +27,7 @@ FAR_TOO_FEW = 0.1
 EXPECTED = 10.0
 DISAGREEING = 1.1
 MOST_POINTS = 2000
+LEAST_DRAWS = 200
 NEGLIGIBLE_WEIGHT = 1e-3
 
 
@@ -40,10 +41,12 @@ class Transition(NamedTuple):
 def valley(energies: np.ndarray) -> float:
     """Depth of the deepest valley of the density of energies (n,), relative to its lower bank.
 
-    1 where there is none, or where a side holds less than 2% of the draws.
+    1 where there is none, where a side holds less than 2% of the draws, or where energies are
+    levels of a lattice.
     """
     finite = energies[np.isfinite(energies)]
-    if len(finite) < 50 or np.ptp(finite) == 0:
+    # energies on a lattice (integers, zero-one losses) have a gap between any two levels
+    if len(finite) < 50 or len(np.unique(finite)) < len(finite) / 4:
         return 1.0
     thinned = finite[:: max(1, len(finite) // MOST_POINTS)]
     # a heavy tail must not widen the kernel over both peaks, nor be the plot
@@ -109,7 +112,7 @@ def find_transitions(
             "most swaps are rejected. Add rungs there with betas=, or draw more.",
         ))  # fmt: skip
     worst = int(np.argmax(np.nan_to_num(r_hat)))
-    if r_hat[worst] > DISAGREEING:
+    if r_hat[worst] > DISAGREEING and energy.shape[1] >= LEAST_DRAWS:
         beta = float(betas[worst])
         found.append(Transition(
             beta,

@@ -38,6 +38,8 @@ def test_one_phase_has_no_valley_and_two_have():
     assert min(heavy) > VALLEY
     apart = np.concatenate([rng.normal(0, 1, 1000), rng.normal(7, 1, 300)])
     assert valley(apart) < 0.2
+    levels = rng.integers(5, size=2000).astype(float)
+    assert valley(levels) == 1.0
     assert valley(np.full(100, 3.0)) == valley(apart[:20]) == 1.0
 
 
