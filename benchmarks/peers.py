@@ -118,9 +118,10 @@ def _from_cube(model: pm.Model) -> tuple[Callable, int]:
 
 
 def dynesty(problem: Problem, model: pm.Model, seed: int) -> Estimate:
-    """Nested sampling with dynesty's defaults (500 live points; random walks in ten dimensions).
+    """Nested sampling by dynesty: 500 live points, random walks, its own stopping rule.
 
-    It does not end by itself where the likelihood has no maximum on the support of the prior.
+    Its default below ten dimensions, uniform draws from ellipsoids, took 15 times the calls of
+    random walks on the two bananas.
     """
     from dynesty import NestedSampler
 
@@ -128,8 +129,9 @@ def dynesty(problem: Problem, model: pm.Model, seed: int) -> Estimate:
     if d > 12:
         raise NotAttemptedError(f"takes many minutes in {d} dimensions")
     sampler = NestedSampler(
-        lambda u: float(from_cube(u)[1]), np.copy, d, rstate=np.random.default_rng(seed)
-    )
+        lambda u: float(from_cube(u)[1]), np.copy, d, sample="rwalk",
+        rstate=np.random.default_rng(seed),
+    )  # fmt: skip
     sampler.run_nested(print_progress=False, maxcall=MOST_CALLS)
     found = sampler.results
     if np.sum(found.ncall) >= MOST_CALLS:
