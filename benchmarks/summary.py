@@ -79,7 +79,7 @@ def bootstrap_times(rows: Sequence[Row], rng: np.random.Generator) -> np.ndarray
 
 def _interval(values: np.ndarray) -> str:
     """First value with the percentiles of the others."""
-    low, high = np.percentile(values[1:], [2.5, 97.5])
+    low, high = np.percentile(values[1:], [2.5, 97.5], method="inverted_cdf")
     return f"{values[0]:.3g} [{low:.2g}, {high:.2g}]"
 
 
