@@ -223,8 +223,8 @@ def coverage(runs: int, seed: int, path: Path) -> None:
         warned = " ".join(f"{np.mean([w in row.notes for row in mine]):6.2f}" for w in WARNINGS)
         print(
             f"{problem.name:16} {runs:4d} {inside / runs:7.3f} [{low:.3f}, {high:.3f}] "
-            f"{np.nanmean(z):6.2f} {np.nanstd(z):6.2f} {np.nanmedian(np.abs(error)):7.4f} "
-            f"{np.nanmedian(se):7.4f} {np.sum(np.isnan(z)):6d} {warned}", flush=True)  # fmt: skip
+            f"{np.nanmean(z):6.2f} {np.nanstd(z):6.2f} {np.nanmedian(np.abs(error)):7.1e} "
+            f"{np.nanmedian(se):7.1e} {np.sum(np.isnan(z)):6d} {warned}", flush=True)  # fmt: skip
 
 
 def main() -> None:
