@@ -140,7 +140,9 @@ def improve(mixture: Mixture, x: np.ndarray, n_iterations: int) -> Mixture:
         log_density = logsumexp(log_parts, axis=1)
         shares = np.exp(log_parts - log_density[:, None])
         alive = np.sum(shares, axis=0) > 1.0
-        mixture = _maximise(x, shares[:, alive] / np.sum(shares[:, alive], axis=1)[:, None], floor)
+        # in logs, since a draw that only a dropped component described has shares of zero
+        left = log_parts[:, alive]
+        mixture = _maximise(x, np.exp(left - logsumexp(left, axis=1)[:, None]), floor)
         value = float(np.mean(log_density))
         if value - last < TOLERANCE:
             break

@@ -82,3 +82,12 @@ def test_components_between_which_moves_pass_are_one_mode():
     stray = stay.copy()
     stray[5, 0] = 1  # one stray passage is none
     assert len(set(merge(stray, 3))) == 3
+
+
+def test_a_draw_far_from_all_others_does_not_end_the_fit():
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        x = np.concatenate([rng.normal(size=(2499, 2)), [[60.0, 0.0]]])
+        q = select(x, rng.normal(size=(500, 2)), rng)
+        assert np.all(np.isfinite(q.log_density(x)))
+        np.testing.assert_allclose(np.sum(q.weights), 1.0, rtol=1e-12)
