@@ -1,9 +1,10 @@
 r"""Bridges between two densities, and to normalised references, one a mode of the target.
 
-With draws of the target in the region A_m and draws of a reference q_m,
+With n_c draws of the target in the region A_m and n_h draws of a reference q_m,
 
-.. math:: E_{q_m}\!\left[\sigma(\ell - r)\right] = E_{\pi | A_m}\!\left[\sigma(r - \ell)\right],
-          \quad \ell = \log \pi_0 - \beta E - \log q_m, \quad r = \log Z_m
+.. math:: E_{q_m}\!\left[\sigma(\ell - r + \log\rho)\right]
+          = \rho\, E_{\pi | A_m}\!\left[\sigma(r - \log\rho - \ell)\right], \quad
+          \ell = \log \pi_0 - \beta E - \log q_m, \quad r = \log Z_m, \quad \rho = n_c / n_h
 
 is Bennett's equation, and :math:`Z = \sum_m Z_m`. Draws come in two halves; each half is bridged
 to references fitted on the other, and the two estimates of every Z_m are averaged.
@@ -22,7 +23,13 @@ from scipy.special import expit, logsumexp
 
 
 def bennett_ratio(hot: np.ndarray, cold: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Root r of Bennett's equation from u = -Delta E at both rungs, and both influences."""
+    r"""Root r of Bennett's equation from log ratios u at both densities, and both influences.
+
+    .. math:: \overline{\sigma(u_h - r + \log\rho)}
+              = \rho\, \overline{\sigma(r - \log\rho - u_c)}, \qquad \rho = n_c / n_h
+
+    For neighbouring rungs :math:`u = -\Delta\beta\, E`, and :math:`\rho = 1`.
+    """
     finite = np.concatenate([hot[np.isfinite(hot)], cold.ravel()])
     # n_c cold draws for n_h hot ones: the optimal bridge is 1 / (n_c pi / Z + n_h q)
     ratio = cold.size / hot.size

@@ -28,7 +28,8 @@ from pm_statmech.samplers.references import (
     bridge_run,
     merge,
 )
-from pm_statmech.stats.combination import posterior_bridge, rounded_error
+from pm_statmech.stats.averages import rounded_error
+from pm_statmech.stats.combination import posterior_bridge
 from pm_statmech.tempering import TemperedModel, tempered_model
 
 
@@ -81,8 +82,11 @@ def bridge(
 ) -> xr.Dataset:
     r"""Log evidence of an ordinary trace, by bridge sampling to references fitted to it.
 
-    .. math:: E_{q_m}\!\left[\sigma(\ell - r)\right] = E_{\pi | A_m}\!\left[\sigma(r - \ell)\right],
-              \quad \ell = \log \pi_0 - \beta E - \log q_m, \quad \log Z = \log \sum_m e^{r_m}
+    .. math:: E_{q_m}\!\left[\sigma(\ell - r_m + \log\rho)\right]
+              = \rho\, E_{\pi | A_m}\!\left[\sigma(r_m - \log\rho - \ell)\right], \quad
+              \ell = \log \pi_0 - \beta E - \log q_m, \quad \log Z = \log \sum_m e^{r_m}
+
+    with rho the ratio of the numbers of draws, of the trace to the reference.
 
     Parameters
     ----------

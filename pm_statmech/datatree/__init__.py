@@ -24,17 +24,25 @@ from pm_statmech.datatree.groups import (
     reference_group,
     tempering_group,
 )
-from pm_statmech.datatree.pointwise import add_log_prior, add_pointwise, pointwise_values
+from pm_statmech.datatree.pointwise import (
+    add_densities,
+    add_log_prior,
+    add_pointwise,
+    check_options,
+    pointwise_values,
+)
 from pm_statmech.datatree.run import annealing_dataset, from_run, round_trips
 from pm_statmech.datatree.signs import transitions
 
 __all__ = [
     "RUNG",
     "TermInfo",
+    "add_densities",
     "add_log_prior",
     "add_pointwise",
     "annealing_dataset",
     "annealing_group",
+    "check_options",
     "from_annealed",
     "from_run",
     "ladder_group",

@@ -79,6 +79,29 @@ def add_pointwise(dt: DataTree, model: pm.Model, split: TemperedModel, target: f
         dt["log_likelihood"] = DataTree(dataset(likelihoods))
 
 
+def check_options(idata_kwargs: dict | None) -> dict:
+    """``log_likelihood`` and ``log_prior``, both true unless switched off."""
+    options = {"log_likelihood": True, "log_prior": True, **(idata_kwargs or {})}
+    unknown = set(options) - {"log_likelihood", "log_prior"}
+    if unknown:
+        raise TreeError(f"idata_kwargs takes log_likelihood and log_prior, not {sorted(unknown)}.")
+    return options
+
+
+def add_densities(
+    dt: DataTree, model: pm.Model, split: TemperedModel, target: float, options: dict, limit: int
+) -> int:
+    """Add what `options` ask for; returns the bytes of pointwise losses left out, beyond limit."""
+    posterior = dt["posterior"]
+    size = 8 * posterior.sizes["chain"] * posterior.sizes["draw"] * split.n_observations
+    left_out = size if options["log_likelihood"] and size > limit else 0
+    if options["log_likelihood"] and not left_out:
+        add_pointwise(dt, model, split, target)
+    if options["log_prior"]:
+        add_log_prior(dt, model)
+    return left_out
+
+
 def add_log_prior(dt: DataTree, model: pm.Model) -> None:
     """Add PyMC's group `log_prior`, where every free variable is in the posterior."""
     if all(rv.name in dt["posterior"].dataset for rv in model.free_RVs):

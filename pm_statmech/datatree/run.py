@@ -257,9 +257,8 @@ def default_dims(name: str, ndim: int) -> list[str]:
 
 
 def _ladder_dataset(ladders: Ladders, record: Record, attrs: dict) -> xr.Dataset:
-    n_scans = record.energy.shape[1]
     trips = np.array([round_trips(r, ladders.target_rung) for r in record.replica])
-    rungs = np.sum(record.rung_sums, axis=0) / (n_scans * len(record.energy))
+    rungs = np.sum(record.rung_sums, axis=0) / np.sum(record.scans)
     accepted, proposed = np.moveaxis(record.swap_sums, -1, 0)
     return xr.Dataset(
         {

@@ -31,9 +31,9 @@ from xarray import DataTree
 
 from pm_statmech import datatree
 from pm_statmech.energy_function import EnergyFunction
-from pm_statmech.errors import InverseTemperatureError, TreeError
+from pm_statmech.errors import InverseTemperatureError
 from pm_statmech.ladder import check_beta
-from pm_statmech.samplers.annealing import SCALES, Population, Stage, anneal, sweep
+from pm_statmech.samplers.annealing import SCALES, Population, Stage, anneal, in_halves, sweep
 from pm_statmech.samplers.crew import Crew, assemble, stopping_on_interrupt
 from pm_statmech.samplers.hmc import SUM_MOVES
 from pm_statmech.samplers.parallel_tempering import KEEP_LIMIT, _check_count
@@ -104,13 +104,7 @@ def work_increments(
     -------
     (J - 1, N).
     """
-    n, d = x.shape
-    population = Population(
-        x.reshape(2, n // 2, d).copy(),
-        values.reshape(2, n // 2, -1).copy(),
-        np.arange(n).reshape(2, n // 2),
-        np.zeros((2, n // 2)),
-    )
+    population = in_halves(x, values)
 
     def move(stage: Stage, beta: float, number: int) -> None:
         scale = SCALES[number % len(SCALES)]
@@ -120,7 +114,7 @@ def work_increments(
     if explore_prior:
         for number in range(n_sweeps[0]):
             move(stages[0], 0.0, number)
-    increments = np.zeros((len(stages) - 1, n))
+    increments = np.zeros((len(stages) - 1, len(x)))
     for j, (hotter, colder) in enumerate(pairwise(stages)):
         betas = np.linspace(hotter.beta, colder.beta, len(SCALES) * n_sweeps[j + 1] + 1)
         for number, (before, after) in enumerate(pairwise(betas)):
@@ -241,10 +235,7 @@ def sample_annealed(
     n_draws = _check_count("draws", draws, 4)
     n_draws += n_draws % 2
     n_chains = _check_count("chains", chains, 1)
-    options = {"log_likelihood": True, "log_prior": True, **(idata_kwargs or {})}
-    unknown = set(options) - {"log_likelihood", "log_prior"}
-    if unknown:
-        raise TreeError(f"idata_kwargs takes log_likelihood and log_prior, not {sorted(unknown)}.")
+    options = datatree.check_options(idata_kwargs)
     started = perf_counter()
     model = pm.modelcontext(model)
     split = tempered_model(model, tempered=tempered)
@@ -306,16 +297,12 @@ def sample_annealed(
             "complete": 1,
         },
     )
-    size = 8 * n_chains * n_draws * split.n_observations
-    if options["log_likelihood"] and size <= KEEP_LIMIT:
-        datatree.add_pointwise(tree, model, split, target)
-    elif options["log_likelihood"] and not quiet:
+    left_out = datatree.add_densities(tree, model, split, target, options, KEEP_LIMIT)
+    if left_out and not quiet:
         _log.info(
-            f"Pointwise losses would take {size / 2**20:.0f} MiB and are left out; "
+            f"Pointwise losses would take {left_out / 2**20:.0f} MiB and are left out; "
             "pm_statmech.compute_loss(dt) adds them."
         )
-    if options["log_prior"]:
-        datatree.add_log_prior(tree, model)
     if not quiet:
         most = max(len(run.stages) for run in runs)
         _log.info(

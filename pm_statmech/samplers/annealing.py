@@ -67,6 +67,17 @@ class Population:
         )
 
 
+def in_halves(x: np.ndarray, values: np.ndarray) -> Population:
+    """Population of particles (N, d) with values (N, 2 + 2 d), N even, each its own ancestor."""
+    n = len(x)
+    return Population(
+        x.reshape(2, n // 2, -1).copy(),
+        values.reshape(2, n // 2, -1).copy(),
+        np.arange(n).reshape(2, n // 2),
+        np.zeros((2, n // 2)),
+    )
+
+
 @dataclass(frozen=True)
 class Stage:
     """One inverse temperature of the pilot.
@@ -270,12 +281,7 @@ def anneal(
     the stages, the particles of the last one, and the harvest.
     """
     n, d = x.shape
-    population = Population(
-        x.reshape(2, n // 2, d).copy(),
-        values.reshape(2, n // 2, -1).copy(),
-        np.arange(n).reshape(2, n // 2),
-        np.zeros((2, n // 2)),
-    )
+    population = in_halves(x, values)
     factors = _factors(crew, population, 0.0)
     step_size, sums, beta = 1.0 / d**0.25, np.zeros(N_SUMS), 0.0
     if explore_prior:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from pm_statmech.errors import CheckpointError
+from pm_statmech.errors import CheckpointError, CheckpointMismatchError
 
 MAGIC = b"PMSTATM1"
 DIGEST = 32
@@ -228,8 +228,6 @@ class Fingerprint:
 
 def check_same(path: Path, saved: Fingerprint, now: Fingerprint, *, seed_given: bool) -> None:
     """Raise CheckpointMismatchError where a checkpoint belongs to another run."""
-    from pm_statmech.errors import CheckpointMismatchError
-
     differences = []
     for what in ("model", "arguments", "versions"):
         before, after = getattr(saved, what), getattr(now, what)

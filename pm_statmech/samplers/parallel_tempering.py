@@ -16,7 +16,7 @@ from xarray import DataTree
 
 from pm_statmech import datatree
 from pm_statmech.energy_function import Layout, flat_point
-from pm_statmech.errors import InverseTemperatureError, PhaseTransitionWarning, TreeError
+from pm_statmech.errors import InverseTemperatureError, PhaseTransitionWarning
 from pm_statmech.ladder import check_beta, check_ladder
 from pm_statmech.samplers.checkpoint import check_same, locked
 from pm_statmech.samplers.crew import assemble, stopping_on_interrupt
@@ -164,7 +164,8 @@ def sample_tempered(
     DataTree
         ``posterior`` and ``sample_stats`` at the target; ``tempered_posterior``,
         ``tempering`` (energy, log_prior_unconstrained, replica over chain, draw,
-        inverse_temperature) and ``ladder``; ``loss`` and ``log_likelihood``, free of beta;
+        inverse_temperature) and ``ladder``; ``annealing`` and ``reference``, the pilot's stages
+        and bridges, which `log_evidence` reads; ``loss`` and ``log_likelihood``, free of beta;
         ``log_prior``, ``observed_data``, ``constant_data``. After Ctrl-C it holds what is
         finished, with the attribute ``complete = 0``.
 
@@ -200,6 +201,7 @@ def sample_tempered(
     n_draws = _check_count("draws", draws, 4)
     n_tune = _check_count("tune", tune, 0)
     n_chains = _check_count("chains", chains, 1)
+    options = datatree.check_options(idata_kwargs)
     started = perf_counter()
     model = pm.modelcontext(model)
     split = tempered_model(model, tempered=tempered)
@@ -227,6 +229,7 @@ def sample_tempered(
                 "tune": n_tune,
                 "chains": n_chains,
                 "target_accept": target_accept,
+                "target_beta": target,
                 "required rungs": required.tolist(),
                 "initvals": [point.tolist() for point in starts],
                 "keep_tempered": keep_tempered,
@@ -265,17 +268,20 @@ def sample_tempered(
                         f"{size / 2**20:.0f} MiB, so only those of the target are kept; "
                         "keep_tempered=True keeps them all."
                     )
-                journal.save(pilot, ladders, None, tuned=False, keep_all=keep, now=True)
+                block = block_length(energy_function.expected_cost, len(ladders.betas))
+                journal.save(
+                    pilot, ladders, None, tuned=False, keep_all=keep, block=block, now=True
+                )
             else:
                 pilot, ladders, keep = saved.pilot, saved.ladders, saved.keep_all
+                block = saved.block
                 resume(crew, saved)
-            block = block_length(energy_function.expected_cost, len(ladders.betas))
             if saved is None or not saved.tuned:
                 progress.stage("tune", rungs=len(ladders.betas))
                 ladders = tune_ladders(
                     crew, ladders, prior, n_tune, required, target_accept, entropy, block
                 )
-                journal.save(pilot, ladders, None, tuned=True, keep_all=keep, now=True)
+                journal.save(pilot, ladders, None, tuned=True, keep_all=keep, block=block, now=True)
             n_rungs, before = len(ladders.betas), None if saved is None else saved.record
             if before is not None:
                 progress.close_block(before.energy.shape[1])
@@ -283,7 +289,9 @@ def sample_tempered(
 
             def after_block(record: Record) -> None:
                 finished = record.energy.shape[1] == n_draws
-                journal.save(pilot, ladders, record, tuned=True, keep_all=keep, now=finished)
+                journal.save(
+                    pilot, ladders, record, tuned=True, keep_all=keep, block=block, now=finished
+                )
 
             record = run_round(
                 crew, ladders, prior, n_draws, number=DRAW_ROUND, entropy=entropy, block=block,
@@ -325,20 +333,12 @@ def sample_tempered(
         warnings.warn(
             sign.sentence[0].upper() + sign.sentence[1:], PhaseTransitionWarning, stacklevel=2
         )
-    options = {"log_likelihood": True, "log_prior": True, **(idata_kwargs or {})}
-    unknown = set(options) - {"log_likelihood", "log_prior"}
-    if unknown:
-        raise TreeError(f"idata_kwargs takes log_likelihood and log_prior, not {sorted(unknown)}.")
-    size = 8 * n_chains * n_finished * split.n_observations
-    if options["log_likelihood"] and size <= KEEP_LIMIT:
-        datatree.add_pointwise(tree, model, split, target)
-    elif options["log_likelihood"] and not quiet:
+    left_out = datatree.add_densities(tree, model, split, target, options, KEEP_LIMIT)
+    if left_out and not quiet:
         _log.info(
-            f"Pointwise losses would take {size / 2**20:.0f} MiB and are left out; "
+            f"Pointwise losses would take {left_out / 2**20:.0f} MiB and are left out; "
             "pm_statmech.compute_loss(dt) adds them."
         )
-    if options["log_prior"]:
-        datatree.add_log_prior(tree, model)
     if not quiet:
         rejections = record.rejections
         _log.info(

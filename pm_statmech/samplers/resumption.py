@@ -42,6 +42,9 @@ class State:
         of the run's seed, from which every block draws its own.
     tuned, keep_all
         whether tuning is over, and whether the draws of all rungs are kept.
+    block, stepwise
+        scans a block, which tuning must not change, and what the pilot learnt of the
+        gradient, see `Target`.
     """
 
     fingerprint: Fingerprint
@@ -52,6 +55,8 @@ class State:
     entropy: list
     tuned: bool
     keep_all: bool
+    block: int
+    stepwise: int
 
 
 CLASSES = {
@@ -117,7 +122,7 @@ class Journal:
 
     def save(
         self, pilot: Pilot, ladders: Ladders, record: Record | None, *, tuned: bool, keep_all: bool,
-        now: bool,
+        block: int, now: bool,
     ) -> None:  # fmt: skip
         """Write the state if it is due, or `now`."""
         if self._path is None or not (now or perf_counter() >= self._due):
@@ -125,7 +130,7 @@ class Journal:
         start = perf_counter()
         generators = [generator.bit_generator.state for generator in self._crew.generators]
         state = State(self._identity, _slim(pilot), ladders, record, generators, self._entropy,
-                      tuned, keep_all)  # fmt: skip
+                      tuned, keep_all, block, self._crew.target.stepwise)  # fmt: skip
         arrays: dict[str, np.ndarray] = {}
         tree = checkpoint.pack(state, "state", arrays)
         checkpoint.write(self._path, checkpoint.encode(tree, arrays))
@@ -134,7 +139,8 @@ class Journal:
 
 
 def resume(crew: Crew, saved: State) -> None:
-    """Put the chains' random numbers back where they were."""
+    """Put the chains' random numbers, and what they know of the gradient, back as they were."""
+    crew.target = crew.target._replace(stepwise=saved.stepwise)
     for generator, state in zip(crew.generators, saved.generators, strict=True):
         generator.bit_generator.state = state
 

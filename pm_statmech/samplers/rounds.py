@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -69,7 +68,8 @@ class Record:
     swap_sums
         (C, K - 1, 2) acceptance and proposals; rung_sums : (C, K, 3) acceptance,
         divergences, NaN energies; reference_sums : (C, 2) acceptance and proposals of
-        the reference's draws.
+        the reference's draws; scans : (C,) how many scans the sums are over, more than n
+        after Ctrl-C, or where fewer draws are read than a checkpoint holds.
     """
 
     energy: np.ndarray
@@ -80,6 +80,7 @@ class Record:
     swap_sums: np.ndarray
     rung_sums: np.ndarray
     reference_sums: np.ndarray
+    scans: np.ndarray
 
     def first(self, n: int) -> Record:
         """The first n scans, with the sums of all."""
@@ -178,16 +179,21 @@ def _run_block(
     target_accept: float,
     kept_rungs: np.ndarray,
     keep_partial: bool,
+    before: Record | None,
 ) -> Record:
-    """Run n scans of every ladder and return what all of them finished."""
+    """Run n scans of every ladder and return what all of them finished.
+
+    Sums go on from those of the block before, scan by scan, so that where a run was cut changes
+    no bit of them.
+    """
     chains, n_rungs, d = ladders.x.shape
     energy, log_prior = np.empty((2, chains, n, n_rungs))
     replica = np.empty((chains, n, n_rungs), dtype=np.int32)
     draws = np.empty((chains, n, len(kept_rungs), d))
     statistics = np.empty((chains, n, N_STATISTICS))
-    swap_sums = np.zeros((chains, n_rungs - 1, 2))
-    rung_sums = np.zeros((chains, n_rungs, 3))
-    reference_sums = np.zeros((chains, 2))
+    swap_sums = np.zeros((chains, n_rungs - 1, 2)) if before is None else before.swap_sums.copy()
+    rung_sums = np.zeros((chains, n_rungs, 3)) if before is None else before.rung_sums.copy()
+    reference_sums = np.zeros((chains, 2)) if before is None else before.reference_sums.copy()
     parameters: tuple[np.ndarray, ...] = (
         (np.empty(0), np.empty((0, d)), np.empty((0, d, d)))
         if ladders.reference is None
@@ -204,7 +210,8 @@ def _run_block(
             proposals[c], *parameters, reference_sums[c],
         )  # fmt: skip
 
-    done = min(crew.run(task, keep_partial=keep_partial))
+    scans = np.array(crew.run(task, keep_partial=keep_partial))
+    done = int(np.min(scans))
     ladders.scans += n
     return Record(
         energy[:, :done],
@@ -215,28 +222,15 @@ def _run_block(
         swap_sums,
         rung_sums,
         reference_sums,
+        scans if before is None else before.scans + scans,
     )
 
 
 def _join(blocks: list[Record]) -> Record:
-    """One record of consecutive blocks; sums from the left, so that resuming changes no bit."""
-
-    def along_draws(name: str) -> np.ndarray:
-        return np.concatenate([getattr(block, name) for block in blocks], axis=1)
-
-    def summed(name: str) -> np.ndarray:
-        return reduce(np.add, [getattr(block, name) for block in blocks])
-
-    return Record(
-        energy=along_draws("energy"),
-        log_prior=along_draws("log_prior"),
-        replica=along_draws("replica"),
-        draws=along_draws("draws"),
-        statistics=along_draws("statistics"),
-        swap_sums=summed("swap_sums"),
-        rung_sums=summed("rung_sums"),
-        reference_sums=summed("reference_sums"),
-    )
+    """One record of consecutive blocks; each block's sums already hold those before it."""
+    names = ("energy", "log_prior", "replica", "draws", "statistics")
+    joined = {n: np.concatenate([getattr(block, n) for block in blocks], axis=1) for n in names}
+    return replace(blocks[-1], **joined)
 
 
 def block_length(expected_cost: float, n_rungs: int) -> int:
@@ -309,7 +303,7 @@ def run_round(
         )
         new = _run_block(
             crew, ladders, n, refresh, proposals, averaging, adapt, target_accept, kept_rungs,
-            keep_partial,
+            keep_partial, blocks[-1] if blocks else None,
         )  # fmt: skip
         blocks.append(new)
         finished += n

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 SAMPLE_DIMS = ["chain", "draw"]
+ROUNDING = 1e-8
 
 
 def mcse_of_mean(influence: np.ndarray) -> np.ndarray:
@@ -20,6 +21,14 @@ def mcse_of_mean(influence: np.ndarray) -> np.ndarray:
     constant = spread <= 1e-13 * np.max(np.abs(influence), axis=(0, 1))
     error = array.azstats.mcse(method="mean", sample_dims=SAMPLE_DIMS).values
     return np.where(constant, 0.0, error)
+
+
+def rounded_error(log_z: float, mcse: float) -> float:
+    """Error of a log Z, not below the rounding of the energies.
+
+    PyMC takes logs of small integer constants in single precision.
+    """
+    return max(float(mcse), ROUNDING * (1 + abs(log_z)))
 
 
 def pareto_tail(values: np.ndarray) -> float:

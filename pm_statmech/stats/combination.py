@@ -33,10 +33,10 @@ from pm_statmech.bridges import (
     weight_slopes,
 )
 from pm_statmech.datatree import RUNG, annealing_group, reference_group, tempering_group
-from pm_statmech.errors import EvidenceWarning
+from pm_statmech.errors import EvidenceError, EvidenceWarning
 from pm_statmech.stats.annealed import stage_evidence
-from pm_statmech.stats.averages import mcse_of_mean
-from pm_statmech.stats.mbar import solve_mbar
+from pm_statmech.stats.averages import mcse_of_mean, rounded_error
+from pm_statmech.stats.pooled import solve_ladder
 from pm_statmech.stats.populations import annealed_evidence
 
 # what an estimate must show to be believed
@@ -47,7 +47,6 @@ NEGLIGIBLE_WEIGHT = 1e-3
 AGREEING = 3.0
 FAR_APART = 5.0
 WORTH_SAYING = 0.05
-ROUNDING = 1e-8
 
 
 class PosteriorEvidence(NamedTuple):
@@ -117,14 +116,6 @@ def _doubts(log_z: float, mcse: float, others: list[str]) -> str:
     return "; ".join([f"its error is {mcse:.2g}"] * bad + others)
 
 
-def rounded_error(log_z: float, mcse: float) -> float:
-    """Error of a bridge, not below the rounding of the energies.
-
-    PyMC takes logs of small integer constants in single precision.
-    """
-    return max(mcse, ROUNDING * (1 + abs(log_z)))
-
-
 def _bridges(
     pilot: PilotEvidence, posterior: PosteriorEvidence, zero: float, zero_error: float
 ) -> list[Estimate]:
@@ -158,9 +149,14 @@ def _ladders(dt: DataTree) -> list[Estimate]:
     betas = tempering[RUNG].values
     target_beta = tempering.attrs["target_beta"]
     target = int(np.flatnonzero(betas == target_beta)[0])
-    solved = solve_mbar(tempering["energy"].transpose("chain", "draw", RUNG).values, betas)
-    error = float(mcse_of_mean(solved.influence)[target])
-    found = [Estimate("mbar", float(solved.log_z[target]), error, "")]
+    try:
+        solved = solve_ladder(dt)
+    except EvidenceError as error:
+        # a ladder with a gap says nothing of log Z; the bridges may
+        found = [Estimate("mbar", np.nan, np.inf, str(error))]
+    else:
+        mcse = float(mcse_of_mean(solved.influence)[target])
+        found = [Estimate("mbar", float(solved.log_z[target]), mcse, "")]
     annealing = annealing_group(dt)
     if annealing is not None:
         stages = annealing["beta"].values
@@ -205,7 +201,8 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
     Parameters
     ----------
     dt
-        the tree of `sample_tempered`.
+        the tree of `sample_tempered`, or of `sample_annealed`, whose populations then answer
+        alone (see `annealed_evidence`).
 
     Returns
     -------
@@ -214,6 +211,13 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
         ``method``; ``mode_weight`` and ``mode_weight_mcse`` over ``mode`` where references were
         fitted. Attributes: ``method`` in words, ``doubts``, and ``reference``, what log Z is
         relative to.
+
+    Raises
+    ------
+    TreeError
+        no run of this package.
+    EvidenceError
+        no estimate can be believed; each is named with the reason.
 
     Warns
     -----
@@ -235,7 +239,7 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
     >>> bool(abs(found.log_evidence - system.log_partition(1.0)) < 5 * found.mcse)
     True
     """
-    if "tempering" not in dt.children and "annealing" in dt.children:
+    if isinstance(dt, DataTree) and "work" in (annealing_group(dt) or ()):
         return annealed_evidence(dt)
     tempering = tempering_group(dt)
     attrs = tempering.attrs
@@ -256,6 +260,9 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
             }
     estimates = [*bridges, *ladders]
     chosen = _chosen(bridges, ladders)
+    if not chosen:
+        reasons = " ".join(f"{e.name}: {e.doubt}." for e in estimates)
+        raise EvidenceError(f"no estimate of log Z can be believed. {reasons}")
     value, error = _mean(chosen)
     error = max(error, _disagreement(estimates, chosen, value, error))
     return xr.Dataset(

@@ -125,7 +125,10 @@ def solve_mbar(energy: np.ndarray, betas: np.ndarray) -> Mbar:
         the equations have no solution in floating point: neighbouring rungs do not overlap.
     """
     n_rungs = len(betas)
-    log_z = np.concatenate([[0.0], np.cumsum(pair_ratios(energy, betas).log_ratio)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # rungs that do not overlap have no error here, and are refused below by their residual
+        start = pair_ratios(energy, betas)
+    log_z = np.concatenate([[0.0], np.cumsum(start.log_ratio)])
     flat = energy.reshape(-1)
     value, mean_share, hessian, log_mixture = _sums(flat, betas, log_z)
     for _ in range(MAX_NEWTON):

@@ -68,8 +68,8 @@ def modes(dt: DataTree) -> xr.Dataset:
 
     .. math:: w_m = Z_m / Z, \qquad Z_m = \int_{A_m} \pi_0\, e^{-\beta_* E}
 
-    over the region A_m of mode m. Only modes that the pilot saw are here: what no draw saw, no
-    statistic reports.
+    over the region A_m of mode m. Only modes that the pilot or its search saw are here: what no
+    draw saw, no statistic reports.
 
     Parameters
     ----------

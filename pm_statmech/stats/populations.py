@@ -25,12 +25,11 @@ from xarray import DataTree
 
 from pm_statmech.datatree import annealing_group
 from pm_statmech.errors import EvidenceWarning, TreeError
+from pm_statmech.stats.averages import rounded_error
 
 LEAST_FAMILIES = 10.0
 LEAST_ESS = 100.0
 FAR_APART = 5.0
-# logs of small integers are in single precision in PyMC: energies are no better
-ROUNDING = 1e-8
 
 
 class PopulationEvidence(NamedTuple):
@@ -65,7 +64,7 @@ def evidence_by_weights(log_ratio: np.ndarray, family_overlap: np.ndarray) -> Po
     between = np.std(by_chain, ddof=1) / np.sqrt(n_chains) if n_chains > 1 else 0.0
     return PopulationEvidence(
         mean,
-        float(max(within, between, ROUNDING * (1 + abs(mean)))),
+        rounded_error(mean, max(within, between)),
         float(1.0 / np.max(family_overlap[:, 1])),
     )
 
@@ -78,7 +77,7 @@ def evidence_by_work(work: np.ndarray) -> PopulationEvidence:
     error = np.std(relative, ddof=1) / np.sqrt(relative.size)
     return PopulationEvidence(
         mean,
-        float(max(error, ROUNDING * (1 + abs(mean)))),
+        rounded_error(mean, error),
         float(np.sum(relative) ** 2 / np.sum(relative**2)),
     )
 

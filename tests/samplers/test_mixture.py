@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pm_statmech.samplers.mixture import Mixture, improve, select
+from pm_statmech.samplers.mixture import Mixture, extended, gaussian, improve, select
 from pm_statmech.samplers.references import merge
 
 
@@ -91,3 +91,10 @@ def test_a_draw_far_from_all_others_does_not_end_the_fit():
         q = select(x, rng.normal(size=(500, 2)), rng)
         assert np.all(np.isfinite(q.log_density(x)))
         np.testing.assert_allclose(np.sum(q.weights), 1.0, rtol=1e-12)
+
+
+def test_a_mode_of_the_other_half_is_added():
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.normal(size=(4000, 2)), rng.normal([20.0, 0.0], 0.5, (120, 2))])
+    assert extended(gaussian(x[:4000]), x, 5).n_components == 2
+    assert extended(gaussian(x[:4000]), x[:4000], 5).n_components == 1

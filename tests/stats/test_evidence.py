@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 import pm_statmech as pms
+from pm_statmech.stats.annealed import stage_evidence
 from pm_statmech.stats.averages import mcse_of_mean, pareto_tail
 from pm_statmech.stats.evidence import bennett_ratio, pair_ratios
 
@@ -98,3 +99,52 @@ def test_stepping_stone_reads_its_tree(newcomb):
     summary = pms.thermodynamics(newcomb).sel(inverse_temperature=1.0)
     assert float(summary.log_partition) == pytest.approx(float(found.log_evidence))
     assert float(summary.log_partition_mcse) == pytest.approx(float(found.mcse))
+
+
+@pytest.mark.parametrize("what", [3, None])
+def test_log_evidence_of_something_else_is_a_named_error(what):
+    with pytest.raises(pms.errors.TreeError, match="this needs the DataTree"):
+        pms.log_evidence(what)
+
+
+def test_log_evidence_of_annealed_populations():
+    system = pms.solvable.conjugate_normal([1.0, 2.0, 3.0], sigma=1.0, prior_sd=2.0)
+    dt = pms.sample_annealed(400, chains=2, model=system.model(), random_seed=1, quiet=True)
+    found = pms.log_evidence(dt)
+    assert found.attrs["method"] == "annealed sequential Monte Carlo"
+    within(found["log_evidence"], system.log_partition(1.0), found["mcse"])
+
+
+def test_a_ladder_with_a_gap_leaves_the_answer_to_the_bridges(newcomb, newcomb_system):
+    """Rungs whose draws do not overlap doubt MBAR, and only all doubts together raise."""
+    broken = newcomb.copy(deep=True)
+    broken["tempering"]["energy"].values[..., :2] += 1e7
+    found = pms.log_evidence(broken)
+    assert "mbar" not in found.attrs["method"]
+    assert "hardly overlap" in found.attrs["doubts"]
+    within(found["log_evidence"], newcomb_system.log_partition(1.0), found["mcse"])
+    del broken["reference"], broken["annealing"]
+    with pytest.raises(pms.errors.EvidenceError, match=r"no estimate.*mbar: .*hardly overlap"):
+        pms.log_evidence(broken)
+
+
+def particles(seed, clones=1, n=600, shape=2.0, betas=(0.0, 0.6, 2.0)):
+    """Energies Gamma(shape, 1 + beta) at each stage, so that Z = (1 + beta)^-shape."""
+    rng = np.random.default_rng(seed)
+    energies = [np.repeat(rng.gamma(shape, 1 / (1 + b), n // clones), clones) for b in betas]
+    family = np.tile(np.repeat(np.arange(n // clones), clones), (len(betas), 1))
+    return np.array(energies), np.array(betas), family
+
+
+@pytest.mark.parametrize("clones", [1, 6])
+def test_errors_of_the_stages_know_of_families(clones):
+    found = [stage_evidence(*particles(seed, clones)) for seed in range(150)]
+    scores = np.array([(f.log_z + 2.0 * np.log(3.0)) / f.mcse for f in found])
+    within(np.mean(scores), 0.0, np.std(scores) / np.sqrt(len(scores)))
+    assert 0.8 < np.std(scores) < 1.2
+    assert found[0].families == pytest.approx(600 / clones)
+    if clones > 1:
+        # a control: particles taken for independent have errors far too small
+        energies, betas, _ = particles(0, clones)
+        alone = stage_evidence(energies, betas, np.tile(np.arange(600), (3, 1)))
+        assert found[0].mcse > 1.8 * alone.mcse
