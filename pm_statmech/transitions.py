@@ -125,8 +125,8 @@ def find_transitions(
         beta = float(betas[target_rung])
         found.append(Transition(
             beta,
-            f"at beta = {beta:.3g} {len(heavy)} mode(s) with weights "
-            f"{', '.join(f'{w:.2g}' for w in heavy)} were found by a search only: no particle that "
+            f"modes with weights {', '.join(f'{w:.2g}' for w in heavy)} at beta = {beta:.3g} were "
+            "found by a search only: no particle that "
             "started at the prior reached them. Bridges weigh them; the ladder cannot, and others "
             "may be hidden as well. Start chains where you suspect them with initvals=.",
         ))  # fmt: skip

@@ -47,6 +47,11 @@ NEGLIGIBLE_WEIGHT = 1e-3
 AGREEING = 3.0
 FAR_APART = 5.0
 WORTH_SAYING = 0.05
+DISAGREEMENTS = {
+    "mbar": "the ladder does not carry states between modes as often as it should. Draw more, or "
+    "look at ladder_summary.",
+    "pilot ladder": "the pilot's particles missed a mode, or hold few of it, as modes shows.",
+}
 
 
 class PosteriorEvidence(NamedTuple):
@@ -302,10 +307,10 @@ def _disagreement(
                 f"log Z by {e.name} is {gap:.2f} nats ({gap / joint:.0f} errors) from the answer "
                 f"{value:.3f}: "
                 + (
-                    "the ladder does not carry states between modes as often as it should. Draw "
-                    "more, or look at ladder_summary."
-                    if e.name in ("mbar", "pilot ladder")
-                    else "its draws do not cover the target alike. Draw more or from more chains."
+                    DISAGREEMENTS.get(
+                        e.name,
+                        "its draws do not cover the target alike. Draw more, from more chains.",
+                    )
                 ),
                 EvidenceWarning,
                 stacklevel=3,
