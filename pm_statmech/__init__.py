@@ -4,6 +4,9 @@ In reading order: put a loss or an energy in a model, split the model, sample it
 temperatures, read the statistics, look at the plots, ask whether to believe it.
 """
 
+# first, while few modules are loaded: it inspects the stack, which takes longer the more there are
+import arviz_base  # noqa: F401
+
 from pm_statmech import errors, losses, solvable
 from pm_statmech.gibbs import GibbsLoss, GibbsPotential
 from pm_statmech.minimum import Minimum, minimise

@@ -7,16 +7,12 @@ Beta never enters the graph, so that one compiled function serves every rung:
 PyTensor's numba kernel is wrapped in a C function, and both are cached on disk under PyTensor's
 own key. Sampler loops take the address as an integer, so that they too are compiled once
 for all models. Shared data are passed by address, and read anew at each `bind`.
-
-This file holds everything that depends on the internals ``fn.vm.jit_fn`` and
-``pytensor.link.numba.cache``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from math import prod
 from typing import NamedTuple
 
@@ -29,14 +25,11 @@ from pymc.pytensorf import compile as pymc_compile
 from pymc.pytensorf import rewrite_pregrad
 from pytensor.graph.basic import Constant
 from pytensor.graph.replace import clone_replace
-from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
 
 from pm_statmech.errors import UnsupportedVariableError
 from pm_statmech.integer_support import integer_bounds
+from pm_statmech.native_code import kernel_of, source_beside
 from pm_statmech.tempering import TemperedModel
-
-# raise this when the generated source changes: the disk cache knows nothing of it
-SOURCE_VERSION = 1
 
 _DOUBLE_P = types.CPointer(types.float64)
 _INT_P = types.CPointer(types.int64)
@@ -320,7 +313,6 @@ def compile_energy_function(
     options = {"mode": "NUMBA", **(compile_kwargs or {})}
     with split.model:
         function = pymc_compile([x], [log_prior, energy, *gradients], **options)
-    kernel = function.vm.jit_fn
     shared = tuple(function.input_storage[1:])
     not_arrays = [c for c in shared if not isinstance(c.value, np.ndarray)]
     if not_arrays:
@@ -330,8 +322,6 @@ def compile_energy_function(
         )
     source = _wrapper_source(layout.size, [c.value for c in shared])
     environment = {
-        "__name__": __name__,
-        "kernel": kernel,
         "carray": numba.carray,
         "as_pointer": _as_pointer,
         "nan": np.nan,
@@ -340,13 +330,8 @@ def compile_energy_function(
             for name in ("float64", "float32", "int64", "int32", "int8", "bool")
         },
     }
-    key = CACHED_SRC_FUNCTIONS.get(kernel.py_func)
-    if key is not None:
-        key = sha256(f"{key}|{SOURCE_VERSION}|{source}".encode()).hexdigest()
-    wrapper = compile_numba_function_src(
-        source, "energy_function", environment, environment, cache_key=key
-    )
-    library = numba.cfunc(_SIGNATURE, cache=key is not None)(wrapper)
+    wrapper, cached = source_beside(kernel_of(function), source, "energy_function", environment)
+    library = numba.cfunc(_SIGNATURE, cache=cached)(wrapper)
     return EnergyFunction(
         int(library.address or 0),
         layout,

@@ -11,11 +11,17 @@ from pathlib import Path
 from string import Template
 from typing import Literal
 
-import arviz_stats
 import numpy as np
 from xarray import DataTree
 
-from pm_statmech.datatree import RUNG, ladder_group, read_terms, tempering_group, transitions
+from pm_statmech.datatree import (
+    RUNG,
+    azstats,
+    ladder_group,
+    read_terms,
+    tempering_group,
+    transitions,
+)
 from pm_statmech.errors import EvidenceWarning
 from pm_statmech.plots import plot_thermodynamics
 from pm_statmech.stats import ladder_summary, log_evidence, thermodynamics
@@ -113,6 +119,8 @@ def _evidence(dt: DataTree) -> Finding:
 
 
 def _agreement(dt: DataTree) -> Finding:
+    import arviz_stats
+
     group = tempering_group(dt)
     energy = group["energy"].sel({RUNG: group.attrs["target_beta"]})
     ess = float(arviz_stats.ess(dt["posterior"].dataset, method="bulk").to_array().min())
@@ -123,7 +131,7 @@ def _agreement(dt: DataTree) -> Finding:
             f"effective sample size {ess:.0f}). Use chains=4.", ess,
         )  # fmt: skip
     posterior = arviz_stats.rhat(dt["posterior"].dataset).to_array().max()
-    value = float(max(posterior, energy.azstats.rhat(sample_dims=SAMPLE_DIMS)))
+    value = float(max(posterior, azstats(energy).rhat(sample_dims=SAMPLE_DIMS)))
     level = _graded(value, 1.01, 1.05)
     if ess < 100 * group.sizes["chain"] and level == "good":
         level = "doubtful"

@@ -16,6 +16,7 @@ import pytensor.tensor as pt
 import xarray as xr
 from pymc.pytensorf import compile as pymc_compile
 from pytensor.graph.replace import clone_replace
+from threadpoolctl import threadpool_limits
 from xarray import DataTree
 
 from pm_statmech.energy_function import EnergyFunction
@@ -142,7 +143,8 @@ def bridge(
     x = unconstrained_draws(dt, split, energy_function)
     rng = np.random.default_rng(random_seed)
     own = split.target_beta if beta is None else beta
-    found = bridge_run(_modes(x, rng), energy_function, own, x, rng)
+    with threadpool_limits(1):
+        found = bridge_run(_modes(x, rng), energy_function, own, x, rng)
     group = xr.Dataset(
         {
             "log_ratio": (("chain", "draw"), found.log_ratio),

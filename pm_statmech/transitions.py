@@ -19,7 +19,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import gaussian_kde
 
 VALLEY = 0.35
 LEAST_SHARE = 0.02
@@ -54,6 +53,8 @@ def valley(energies: np.ndarray) -> float:
     inner = thinned[(thinned >= low) & (thinned <= high)]
     if np.ptp(inner) == 0:
         return 1.0
+    from scipy.stats import gaussian_kde
+
     grid = np.linspace(low, high, 200)
     density = gaussian_kde(inner)(grid)
     left = np.maximum.accumulate(density)

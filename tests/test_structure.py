@@ -13,7 +13,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # each layer may import from those before it, and from itself
 LAYERS = [
-    ("errors", "ladder", "bridges", "transitions", "losses"),
+    ("errors", "native_code", "ladder", "bridges", "transitions", "losses"),
     ("gibbs",),
     ("tempering",),
     ("integer_support", "energy_function"),
@@ -69,8 +69,8 @@ def test_statistics_read_no_model(path):
 
 def test_internals_of_the_host_libraries_stay_in_one_file_each():
     for needle, home in (
-        ("jit_fn", "energy_function.py"),
-        ("link.numba.cache", "energy_function.py"),
+        ("jit_fn", "native_code.py"),
+        ("link.numba.cache", "native_code.py"),
         ("model.fgraph", "tempering.py"),
     ):
         users = {p.name for p in FILES if needle in p.read_text()}

@@ -69,6 +69,13 @@ def reference_group(dt: DataTree) -> xr.Dataset | None:
     return dt["reference"].dataset if "reference" in dt.children else None
 
 
+def azstats(values):
+    """ArviZ's accessor of an array; imported late, as it brings all of SciPy's statistics."""
+    import arviz_stats  # noqa: F401  registers the accessor
+
+    return values.azstats
+
+
 def annealing_group(dt: DataTree) -> xr.Dataset | None:
     """The `annealing` group of a tree, or None where nothing was annealed."""
     return dt["annealing"].dataset if "annealing" in dt.children else None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import arviz_stats  # noqa: F401  registers the azstats accessor
 import numpy as np
 from xarray import DataTree
 
-from pm_statmech.datatree.groups import RUNG, ladder_group, reference_group, tempering_group
-from pm_statmech.transitions import Transition, find_transitions
+from pm_statmech.datatree.groups import (
+    RUNG,
+    azstats,
+    ladder_group,
+    reference_group,
+    tempering_group,
+)
+from pm_statmech.transitions import LEAST_DRAWS, Transition, find_transitions
 
 
 def transitions(dt: DataTree) -> list[Transition]:
@@ -17,9 +22,9 @@ def transitions(dt: DataTree) -> list[Transition]:
     energy = tempering["energy"].transpose("chain", "draw", RUNG)
     finite = energy.where(np.isfinite(energy), energy.where(np.isfinite(energy)).max())
     r_hat = np.full(len(betas), np.nan)
-    if energy.sizes["chain"] > 1:
+    if energy.sizes["chain"] > 1 and energy.sizes["draw"] >= LEAST_DRAWS:
         varied = np.ptp(finite.values, axis=(0, 1)) > 0
-        r_hat[varied] = finite.azstats.rhat(sample_dims=["chain", "draw"]).values[varied]
+        r_hat[varied] = azstats(finite).rhat(sample_dims=["chain", "draw"]).values[varied]
     # a heavy tail of the prior makes its R-hat a lottery, and its draws are independent anyway
     r_hat[0] = np.nan if betas[0] == 0 else r_hat[0]
     group = reference_group(dt)

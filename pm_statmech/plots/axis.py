@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import xarray as xr
 from arviz_base import rcParams
-from arviz_plots import PlotCollection
+
+if TYPE_CHECKING:
+    from arviz_plots import PlotCollection
 
 
 class BetaAxis(NamedTuple):
@@ -47,6 +49,8 @@ def beta_axis(betas: np.ndarray, target: float) -> BetaAxis:
 
 def new_collection(values: xr.Dataset, backend: str | None, **pc_kwargs) -> PlotCollection:
     """Grid of plots in which labels do not touch; says what to install for a missing backend."""
+    from arviz_plots import PlotCollection
+
     backend = rcParams["plot.backend"] if backend is None else backend
     figure = {"figsize": (1100, 700), "figsize_units": "dots"}
     if backend == "matplotlib":

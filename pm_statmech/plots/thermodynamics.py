@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from arviz_base.labels import BaseLabeller
-from arviz_plots import PlotCollection
-from arviz_plots import visuals as draw
 from xarray import DataTree
 
 from pm_statmech.datatree import RUNG
 from pm_statmech.plots.axis import beta_axis, new_collection
 from pm_statmech.stats.free_energy import thermodynamics
+
+# ArviZ's plots take over a second to import, which those who only sample need not wait for
+if TYPE_CHECKING:
+    from arviz_base.labels import BaseLabeller
+    from arviz_plots import PlotCollection
 
 QUANTITIES = {
     "mean_energy": "mean energy U",
@@ -69,6 +71,8 @@ def plot_thermodynamics(
     >>> sorted(pc.viz["line"].data_vars)
     ['heat_capacity', 'log_partition', 'mean_energy', 'relative_entropy']
     """
+    from arviz_plots import visuals as draw
+
     names = list(QUANTITIES) if var_names is None else list(var_names)
     unknown = sorted(set(names) - set(QUANTITIES))
     if unknown:
@@ -125,8 +129,12 @@ def plot_thermodynamics(
 
 
 def _line(da, target, x, **kwargs):
+    from arviz_plots import visuals as draw
+
     return draw.line_xy(da, target, x=x, y=da, **kwargs)
 
 
 def _points(da, target, x, **kwargs):
+    from arviz_plots import visuals as draw
+
     return draw.scatter_xy(da, target, x=x, y=da, **kwargs)

@@ -27,6 +27,7 @@ from time import perf_counter
 
 import numpy as np
 import pymc as pm
+from threadpoolctl import threadpool_limits
 from xarray import DataTree
 
 from pm_statmech import datatree
@@ -276,7 +277,7 @@ def sample_annealed(
         progress.watch([n_draws] * len(runs) + [int(share * n_draws)] + [0] * left)
 
     compiled = perf_counter()
-    with crew.pool, progress, stopping_on_interrupt(crew):
+    with threadpool_limits(1), crew.pool, progress, stopping_on_interrupt(crew):
         progress.stage("anneal")
         for rng, *crew.generators in generators:
             runs.append(

@@ -12,6 +12,7 @@ from time import perf_counter
 
 import numpy as np
 import pymc as pm
+from threadpoolctl import threadpool_limits
 from xarray import DataTree
 
 from pm_statmech import datatree
@@ -251,7 +252,8 @@ def sample_tempered(
         progress = LadderProgress(n_chains, n_tune + n_draws, enabled=progressbar and not quiet)
         crew = assemble(energy_function, generators, n_cores, progress)
         journal = Journal(path, identity, crew, entropy)
-        with crew.pool, progress, stopping_on_interrupt(crew):
+        # many small products, which several threads of a BLAS only slow down
+        with threadpool_limits(1), crew.pool, progress, stopping_on_interrupt(crew):
             compiled = perf_counter()
             if saved is None:
                 pilot = run_pilot(
@@ -309,9 +311,10 @@ def sample_tempered(
         draws_of_references = np.random.default_rng(
             np.random.SeedSequence(entropy, spawn_key=(BRIDGES, 0, 0))
         )
-        bridged = bridge_run(
-            pilot.reference.partition, energy_function, target, at_target, draws_of_references
-        )
+        with threadpool_limits(1):
+            bridged = bridge_run(
+                pilot.reference.partition, energy_function, target, at_target, draws_of_references
+            )
     sampled = perf_counter() - compiled
     tree = datatree.from_run(
         split,

@@ -23,6 +23,7 @@ from pytensor.graph.traversal import ancestors
 
 from pm_statmech.energy_function import EnergyFunction
 from pm_statmech.errors import EnergyError, ImproperPriorError, UnsupportedVariableError
+from pm_statmech.native_code import repeated
 from pm_statmech.tempering import TemperedModel
 
 N_CHECKED = 1000
@@ -35,8 +36,8 @@ class PriorDraws:
 
     Parameters
     ----------
-    function
-        () -> one flat vector (d,).
+    fill
+        rows (n, d) -> None, which become flat vectors.
     rngs
         its random number generators, seeded anew by `draw`.
     log_excess
@@ -45,7 +46,7 @@ class PriorDraws:
         d.
     """
 
-    function: Callable[[], np.ndarray]
+    fill: Callable[[np.ndarray], None]
     rngs: tuple
     log_excess: Callable[[np.ndarray], np.ndarray] | None
     size: int
@@ -59,8 +60,7 @@ class PriorDraws:
         """Return n draws (n, d) from their own seed."""
         reseed_rngs(self.rngs, seed)
         draws = np.empty((n, self.size))
-        for i in range(n):
-            draws[i] = self.function()
+        self.fill(draws)
         return draws
 
     def log_weights(self, draws: np.ndarray) -> np.ndarray:
@@ -112,7 +112,7 @@ def compile_prior_draws(
         function, updates = pymc_compile(
             [], joined, random_seed=False, return_updates=True, **options
         )
-        first = function()
+        function()
     except NotImplementedError as error:
         raise UnsupportedVariableError(
             f"the prior of this model cannot be drawn ({error}), so that beta = 0 has no draws. "
@@ -131,7 +131,7 @@ def compile_prior_draws(
             [excess] = clone_replace([excess], zip(split.value_vars, pieces, strict=True))
         with model:
             log_excess = pymc_compile([x], excess, on_unused_input="ignore", **options)
-    return PriorDraws(function, tuple(updates), log_excess, len(np.atleast_1d(first)))
+    return PriorDraws(repeated(function), tuple(updates), log_excess, energy_function.size)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import arviz_stats  # noqa: F401  registers the azstats accessor
 import numpy as np
 import xarray as xr
+
+from pm_statmech.datatree import azstats
 
 SAMPLE_DIMS = ["chain", "draw"]
 ROUNDING = 1e-8
@@ -19,7 +20,7 @@ def mcse_of_mean(influence: np.ndarray) -> np.ndarray:
     array = xr.DataArray(influence, dims=[*SAMPLE_DIMS, *extra])
     spread = np.ptp(influence.reshape(-1, *influence.shape[2:]), axis=0)
     constant = spread <= 1e-13 * np.max(np.abs(influence), axis=(0, 1))
-    error = array.azstats.mcse(method="mean", sample_dims=SAMPLE_DIMS).values
+    error = azstats(array).mcse(method="mean", sample_dims=SAMPLE_DIMS).values
     return np.where(constant, 0.0, error)
 
 
@@ -41,7 +42,7 @@ def pareto_tail(values: np.ndarray) -> float:
     if values.size < 25 or top[0] == top[-1]:
         return np.nan
     array = xr.DataArray(values, dims=SAMPLE_DIMS)
-    return float(array.azstats.pareto_khat(sample_dims=SAMPLE_DIMS, tail="right", r_eff=1.0))
+    return float(azstats(array).pareto_khat(sample_dims=SAMPLE_DIMS, tail="right", r_eff=1.0))
 
 
 def prior_tail_note(energy: np.ndarray, finite: bool) -> tuple[float, str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import arviz_stats  # noqa: F401  registers the azstats accessor
 import numpy as np
 import pandas as pd
 from xarray import DataTree
 
-from pm_statmech.datatree import RUNG, ladder_group, tempering_group
+from pm_statmech.datatree import RUNG, azstats, ladder_group, tempering_group
 from pm_statmech.stats.averages import SAMPLE_DIMS
 from pm_statmech.stats.free_energy import thermodynamics
 
@@ -54,9 +53,9 @@ def ladder_summary(dt: DataTree) -> pd.DataFrame:
     columns["swap_rejection"] = np.append(rungs["swap_rejection"].values, np.nan)
     columns["barrier"] = rungs["barrier"].values
     columns["acceptance_rate"] = rungs["acceptance_rate"].values
-    columns["ess_energy"] = finite.azstats.ess(sample_dims=SAMPLE_DIMS, method="mean").values
+    columns["ess_energy"] = azstats(finite).ess(sample_dims=SAMPLE_DIMS, method="mean").values
     columns["r_hat_energy"] = (
-        finite.azstats.rhat(sample_dims=SAMPLE_DIMS).values
+        azstats(finite).rhat(sample_dims=SAMPLE_DIMS).values
         if group.sizes["chain"] > 1
         else np.full(group.sizes[RUNG], np.nan)
     )

@@ -12,17 +12,18 @@ Source: Vehtari, Gelman, Gabry (2017), Stat. Comput. 27; Vehtari et al. (2024), 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import arviz_stats
 import numpy as np
 import xarray as xr
-from arviz_stats.utils import ELPDData
 from xarray import DataTree
 
-from pm_statmech.datatree import TermInfo, read_terms
+from pm_statmech.datatree import TermInfo, azstats, read_terms
 from pm_statmech.errors import TreeError
 from pm_statmech.stats.averages import SAMPLE_DIMS, mcse_of_mean
+
+if TYPE_CHECKING:
+    from arviz_stats.utils import ELPDData
 
 
 class ExpectedLoss(NamedTuple):
@@ -72,7 +73,7 @@ def _relative_efficiency(dt: DataTree) -> float:
     posterior = dt["posterior"].dataset
     if posterior.sizes["chain"] == 1:
         return 1.0
-    sizes = [v.azstats.ess(method="mean", sample_dims=SAMPLE_DIMS).mean() for v in
+    sizes = [azstats(v).ess(method="mean", sample_dims=SAMPLE_DIMS).mean() for v in
              posterior.data_vars.values() if np.all(np.ptp(v.values, axis=(0, 1)) > 0)]  # fmt: skip
     return float(np.mean(sizes)) / (posterior.sizes["chain"] * posterior.sizes["draw"])
 
@@ -92,7 +93,7 @@ def _smoothed_weights(
     lowest = np.sort(log_density.stack(all_draws=SAMPLE_DIMS).values, axis=-1)
     tied = lowest[..., 0] == lowest[..., max(5, n_draws // 10)]
     if not np.any(tied):
-        return log_density.azstats.psislw(r_eff=efficiency, dim=SAMPLE_DIMS)
+        return azstats(log_density).psislw(r_eff=efficiency, dim=SAMPLE_DIMS)
     dims = [dim for dim in log_density.dims if dim not in SAMPLE_DIMS]
     ties = xr.DataArray(tied, dims=dims)
     # noise far below any weight that matters only breaks the ties for the smoothing
@@ -100,7 +101,7 @@ def _smoothed_weights(
         log_density.sizes["chain"], log_density.sizes["draw"]
     )
     jitter = xr.DataArray(spread, dims=SAMPLE_DIMS)
-    smoothed, k = (log_density + jitter).azstats.psislw(r_eff=efficiency, dim=SAMPLE_DIMS)
+    smoothed, k = azstats(log_density + jitter).psislw(r_eff=efficiency, dim=SAMPLE_DIMS)
     return xr.where(ties, -log_density, smoothed), xr.where(ties, 0.0, k)
 
 
@@ -147,6 +148,8 @@ def loo(dt: DataTree, *, var_name: str | None = None) -> ELPDData | ExpectedLoss
     >>> pms.loo(dt).kind
     'loo'
     """
+    import arviz_stats
+
     term, target = _term(dt, var_name)
     loss = dt["loss"].dataset[term.name]
     observed_dims = [dim for dim in loss.dims if dim not in SAMPLE_DIMS]
@@ -161,7 +164,7 @@ def loo(dt: DataTree, *, var_name: str | None = None) -> ELPDData | ExpectedLoss
     if term.kind == "likelihood":
         if power != 1.0:
             # away from power one the sum of w_i p_i has a tail of its own, p_i^(1 - power)
-            _, score_k = ((power - 1.0) * -loss).azstats.psislw(dim=SAMPLE_DIMS)
+            _, score_k = azstats((power - 1.0) * -loss).psislw(dim=SAMPLE_DIMS)
             pareto_k = np.maximum(pareto_k, score_k)
         found = arviz_stats.loo(
             dt, var_name=term.name, pointwise=True, log_weights=log_weights, pareto_k=pareto_k
