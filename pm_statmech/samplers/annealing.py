@@ -15,7 +15,7 @@ Biometrika 105(3).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import logsumexp
@@ -239,14 +239,16 @@ def _factors(
     ]
 
 
-def _stage(beta, population: Population, factors, step_size, log_ratio, ess, sums) -> Stage:
+def _stage(crew: Crew, beta, population: Population, step_size, log_ratio, ess, sums) -> Stage:
     x, values = population.pooled()
+    # for the chains that start here, which both halves may inform
+    factor = preconditioner(x, scores_at(values, beta), crew.target.discrete)
     stride = max(1, len(x) // KEPT_STARTS)
     counts = [np.unique(family, return_counts=True)[1] for family in population.family]
     half = population.x.shape[1]
     return Stage(
         beta, x[::stride].copy(), values[::stride, 1].copy(), values[:, 1].copy(),
-        population.family.ravel().copy(), factors[0], step_size, log_ratio, ess,
+        population.family.ravel().copy(), factor, step_size, log_ratio, ess,
         np.array([len(c) for c in counts]), np.array([np.sum((c / half) ** 2) for c in counts]),
         sums,
     )  # fmt: skip
@@ -286,7 +288,7 @@ def anneal(
     step_size, sums, beta = 1.0 / d**0.25, np.zeros(N_SUMS), 0.0
     if explore_prior:
         step_size, sums = equilibrate(crew, population, 0.0, factors, step_size)
-    stages = [_stage(beta, population, factors, step_size, np.zeros(2), float(n), sums)]
+    stages = [_stage(crew, beta, population, step_size, np.zeros(2), float(n), sums)]
     harvest = None
     while beta < stops[-1]:
         ceiling = float(stops[np.searchsorted(stops, beta, side="right")])
@@ -311,11 +313,14 @@ def anneal(
         beta = reached
         step_size, sums = equilibrate(crew, population, beta, factors, step_size)
         log_ratio = np.array([log_mean for _, log_mean in weighted])
-        stages.append(_stage(beta, population, factors, step_size, log_ratio, float(ess), sums))
+        stages.append(_stage(crew, beta, population, step_size, log_ratio, float(ess), sums))
         if beta == harvest_beta and n_harvest > 0:
             # what the particles look like now, no longer what weights made of the last stage
             factors = _factors(crew, population, beta)
             harvest = gather(crew, population, beta, factors, step_size, n_harvest)
+            draws, scores = (a.reshape(-1, d) for a in (harvest.x, harvest.scores))
+            factor = preconditioner(draws, scores, crew.target.discrete)
+            stages[-1] = replace(stages[-1], factor=factor)
     return stages, population, harvest
 
 

@@ -27,7 +27,6 @@ from pm_statmech.samplers.nuts import (
     GENERATOR,
     N_NAN,
     N_STATISTICS,
-    update_step_size,
 )
 
 LONG_EVERY = 8
@@ -78,9 +77,6 @@ def propose_swaps(x, values, replica, betas, parity, uniforms, acceptance):
         types.float64[::1],
         types.float64[::1],
         types.float64[:, :, ::1],
-        types.float64[:, ::1],
-        types.boolean,
-        types.float64,
         types.int64,
         types.float64[:, ::1],
         types.int64,
@@ -113,9 +109,6 @@ def run_scans(
     betas,
     step_sizes,
     factors,
-    averaging,
-    adapt,
-    target_accept,
     max_depth,
     prior_draws,
     n_scans,
@@ -145,8 +138,6 @@ def run_scans(
         (K, d), (K, 2 + 2 d), (K,) the ladder's state, changed in place.
     betas, step_sizes, factors
         rungs, with (K, d, d) or (K, d, 1) preconditioner factors.
-    averaging
-        (K, 5) dual averaging, updated where `adapt` is true.
     prior_draws
         (n_scans, d) independent draws of pi_0, or (0, d) to explore rung 0 by NUTS.
     control
@@ -184,22 +175,20 @@ def run_scans(
                     statistics[N_NAN] = 1.0
                     values[0, 1] = np.inf
             else:
-                step = np.exp(averaging[k, 0]) if adapt else step_sizes[k]
                 if k == target_rung or (first_scan + scan) % LONG_EVERY == 0:
                     long_move(
-                        target, x[k], values[k], betas[k], step, factors[k], max_depth, rng,
-                        work, statistics,
+                        target, x[k], values[k], betas[k], step_sizes[k], factors[k], max_depth,
+                        rng, work, statistics,
                     )  # fmt: skip
                 else:
                     statistics[:] = 0.0
                     sums[:] = 0.0
                     short_move(
-                        target, x[k], values[k], betas[k], step, 1.0, factors[k], rng, work, sums
-                    )
+                        target, x[k], values[k], betas[k], step_sizes[k], 1.0, factors[k], rng,
+                        work, sums,
+                    )  # fmt: skip
                     statistics[ACCEPT] = sums[SUM_ACCEPT]
                     statistics[N_NAN] = sums[SUM_NAN]
-                if adapt:
-                    update_step_size(averaging[k], statistics[ACCEPT], target_accept)
             rung_sums[k, 0] += statistics[ACCEPT]
             rung_sums[k, 1] += statistics[DIVERGING]
             rung_sums[k, 2] += statistics[N_NAN]

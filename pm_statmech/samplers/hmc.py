@@ -5,13 +5,15 @@ and a Metropolis decision on the change of :math:`\log\pi_\beta(x) - |p|^2/2`. T
 the step are drawn anew for each move, so that no trajectory resonates with a mode.
 
 Sources: Duane, Kennedy, Pendleton, Roweth (1987), Phys. Lett. B 195; Neal (2011), Handbook of
-MCMC, chapter 5, for random lengths.
+MCMC, chapter 5, for random lengths; Beskos, Pillai, Roberts, Sanz-Serna, Stuart (2013),
+Bernoulli 19, proposition 3.4 and theorem 3.6, for acceptance against step.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from scipy.special import ndtri
 
 from pm_statmech.energy_function import call_energy
 from pm_statmech.samplers.nuts import draw_momentum, drift, log_density, whitened_gradient
@@ -103,3 +105,17 @@ def random_hmc_step(target, x, value, beta, step_size, scale, factor, rng, work,
         target, x, value, beta, scale * step, n_steps, factor, momentum, rng.random(),
         work[d:], sums,
     )  # fmt: skip
+
+
+def rescaled_steps(step_sizes: np.ndarray, accepted: np.ndarray, wanted: float) -> np.ndarray:
+    r"""Steps (K,) that should be accepted as often as wanted, from how often they were.
+
+    .. math:: a = 2\,\Phi(-\sigma(\epsilon) / 2), \qquad \sigma(\epsilon) \propto \epsilon^2
+
+    with sigma the standard deviation of the energy error of a trajectory. A step changes by a
+    factor of 3 at most: far from the wanted acceptance the law is only a direction.
+    """
+    # at an acceptance of exactly 1 there is no error to scale
+    accepted = np.clip(accepted, 0.0, 1.0 - 1e-9)
+    factors = np.sqrt(ndtri(wanted / 2) / ndtri(accepted / 2))
+    return step_sizes * np.clip(factors, 1 / 3, 3.0)

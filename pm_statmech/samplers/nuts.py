@@ -230,31 +230,4 @@ def nuts_step(
     statistics[N_NAN] = n_nan
 
 
-# state of dual averaging, in order: log step, smoothed log step, error sum, count, anchor
-N_AVERAGING = 5
-
-
-@njit(cache=True)
-def update_step_size(averaging, accept, target_accept):
-    r"""Nesterov's dual averaging of log step size, Hoffman and Gelman (2014), eq. 6.
-
-    gamma = 0.05, t0 = 10, kappa = 0.75.
-    """
-    averaging[3] += 1.0
-    t = averaging[3]
-    weight = 1.0 / (t + 10.0)
-    averaging[2] = (1.0 - weight) * averaging[2] + weight * (target_accept - accept)
-    averaging[0] = averaging[4] - np.sqrt(t) / 0.05 * averaging[2]
-    decay = t**-0.75
-    averaging[1] = decay * averaging[0] + (1.0 - decay) * averaging[1]
-
-
-def start_averaging(step_sizes: np.ndarray) -> np.ndarray:
-    """State of dual averaging for each step size, anchored at twice it: the pilot chose it well."""
-    state = np.zeros((len(step_sizes), N_AVERAGING))
-    state[:, 0] = state[:, 1] = np.log(step_sizes)
-    state[:, 4] = np.log(2.0 * step_sizes)
-    return state
-
-
 GENERATOR = types.NumPyRandomGeneratorType("NumPyRandomGeneratorType")

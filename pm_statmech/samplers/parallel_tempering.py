@@ -297,7 +297,7 @@ def sample_tempered(
 
             record = run_round(
                 crew, ladders, prior, n_draws, number=DRAW_ROUND, entropy=entropy, block=block,
-                adapt=False, target_accept=target_accept, keep_partial=True, before=before,
+                keep_partial=True, before=before,
                 kept_rungs=np.arange(n_rungs) if keep else np.array([ladders.target_rung]),
                 after_block=after_block if path is not None else None,
             )  # fmt: skip

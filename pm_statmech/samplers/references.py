@@ -39,8 +39,10 @@ from pm_statmech.samplers.whitening import fisher_gaussian, scores_at
 LEAST_PASSAGE = 0.01
 HALF_ITERATIONS = 10
 LARGEST_DIMENSION = 200
+# draws of a reference for each of the target: they cost one call, those of a run a hundred
+PER_PARTICLE, PER_DRAW = 4, 8
 LEAST_DRAWS = 2000
-MOST_DRAWS = 16_000
+MOST_DRAWS = 32_000
 N_TRIAL = 500
 
 
@@ -223,9 +225,10 @@ def bridge_draws(
     x: tuple[np.ndarray, np.ndarray],
     scores: tuple[np.ndarray, np.ndarray],
     own: tuple[np.ndarray, np.ndarray],
+    ratio: int,
     rng: np.random.Generator,
 ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
-    """Bridge two halves of draws (n_h, d), each to references fitted on the other.
+    """Bridge two halves of draws (n_h, d), against `ratio` times as many of the other's.
 
     Returns
     -------
@@ -233,7 +236,7 @@ def bridge_draws(
     """
     partition = density.partition
     mode = [partition.mode_of(points) for points in x]
-    n = int(np.clip(2 * max(map(len, x)), LEAST_DRAWS, MOST_DRAWS))
+    n = int(np.clip(ratio * max(map(len, x)), LEAST_DRAWS, MOST_DRAWS))
     drawn = np.full((2, partition.n_modes, n), -np.inf)
     log_ratio = [np.full(len(points), -np.inf) for points in x]
     for m in range(partition.n_modes):
@@ -286,8 +289,9 @@ def fit_reference(
         return tuple(values[:, side].reshape(n_sweeps * half, *values.shape[3:]) for side in (0, 1))  # type: ignore[return-value]
 
     log_ratio, mode, drawn = bridge_draws(
-        density, sides(harvest.x), sides(harvest.scores), sides(harvest.log_target), rng
-    )
+        density, sides(harvest.x), sides(harvest.scores), sides(harvest.log_target),
+        PER_PARTICLE, rng,
+    )  # fmt: skip
 
     def by_particle(parts: list[np.ndarray]) -> np.ndarray:
         return np.concatenate([part.reshape(n_sweeps, half).T for part in parts])
@@ -322,7 +326,7 @@ def bridge_run(
     sides = [in_half(x, side) for side in (0, 1)]
     flat = [side.reshape(-1, x.shape[-1]) for side in sides]
     own, scores = zip(*(density.everywhere(points) for points in flat), strict=True)
-    log_ratio, mode, drawn = bridge_draws(density, (flat[0], flat[1]), scores, own, rng)
+    log_ratio, mode, drawn = bridge_draws(density, (flat[0], flat[1]), scores, own, PER_DRAW, rng)
     axis = 1 if len(x) == 1 else 0
 
     def joined(parts: list[np.ndarray]) -> np.ndarray:

@@ -20,8 +20,9 @@ from pm_statmech.errors import EnergyError
 from pm_statmech.samplers.annealing import Stage
 from pm_statmech.samplers.crew import Crew
 from pm_statmech.samplers.exchange import run_scans
+from pm_statmech.samplers.hmc import rescaled_steps
 from pm_statmech.samplers.mixture import Mixture, compiled_parameters
-from pm_statmech.samplers.nuts import N_STATISTICS, start_averaging
+from pm_statmech.samplers.nuts import N_STATISTICS
 from pm_statmech.samplers.prior_draws import PriorDraws
 
 MAX_DEPTH = 10
@@ -92,6 +93,11 @@ class Record:
             draws=self.draws[:, :n],
             statistics=self.statistics[:, :n],
         )
+
+    @property
+    def acceptance(self) -> np.ndarray:
+        """Mean acceptance of the moves of each rung (K,), chains pooled."""
+        return np.sum(self.rung_sums[:, :, 0], axis=0) / max(int(np.sum(self.scans)), 1)
 
     @property
     def rejections(self) -> np.ndarray:
@@ -174,9 +180,6 @@ def _run_block(
     n: int,
     refresh: np.ndarray,
     proposals: np.ndarray,
-    averaging: np.ndarray,
-    adapt: bool,
-    target_accept: float,
     kept_rungs: np.ndarray,
     keep_partial: bool,
     before: Record | None,
@@ -203,9 +206,9 @@ def _run_block(
     def task(c: int) -> int:
         return run_scans(  # type: ignore[call-arg]
             crew.target, ladders.x[c], ladders.values[c], ladders.replica[c],
-            ladders.betas, ladders.step_sizes, ladders.factors, averaging[c], adapt,
-            target_accept, MAX_DEPTH, refresh[c], n, ladders.scans, crew.generators[c],
-            crew.controls[c], energy[c], log_prior[c], replica[c], draws[c], kept_rungs,
+            ladders.betas, ladders.step_sizes, ladders.factors, MAX_DEPTH, refresh[c], n,
+            ladders.scans, crew.generators[c], crew.controls[c], energy[c], log_prior[c],
+            replica[c], draws[c], kept_rungs,
             swap_sums[c], rung_sums[c], statistics[c], ladders.target_rung,
             proposals[c], *parameters, reference_sums[c],
         )  # fmt: skip
@@ -261,8 +264,6 @@ def run_round(
     number: int,
     entropy: list,
     block: int,
-    adapt: bool,
-    target_accept: float,
     kept_rungs: np.ndarray,
     keep_partial: bool = False,
     before: Record | None = None,
@@ -277,8 +278,6 @@ def run_round(
     ----------
     number, entropy, block
         of the round, of the run's seed, and scans a block.
-    adapt
-        whether step sizes follow dual averaging, to be pooled at the end.
     kept_rungs
         rungs whose draws are recorded.
     keep_partial
@@ -288,8 +287,6 @@ def run_round(
     after_block
         is given the record so far after each whole block.
     """
-    chains = len(ladders.x)
-    averaging = np.stack([start_averaging(ladders.step_sizes) for _ in range(chains)])
     record = before
     finished = 0 if record is None else record.energy.shape[1]
     blocks = [] if record is None else [record]
@@ -302,8 +299,8 @@ def run_round(
             for draws in _independent_draws(ladders, prior, block, seeds)
         )
         new = _run_block(
-            crew, ladders, n, refresh, proposals, averaging, adapt, target_accept, kept_rungs,
-            keep_partial, blocks[-1] if blocks else None,
+            crew, ladders, n, refresh, proposals, kept_rungs, keep_partial,
+            blocks[-1] if blocks else None,
         )  # fmt: skip
         blocks.append(new)
         finished += n
@@ -312,8 +309,6 @@ def run_round(
             # joined once and for all, so that a long run is not joined over and over
             blocks = [_join(blocks)]
             after_block(blocks[0])
-    if adapt:
-        ladders.step_sizes = np.exp(np.mean(averaging[:, :, 1], axis=0))
     return _join(blocks)
 
 
@@ -370,9 +365,13 @@ def tune_ladders(
         last = settled or number == len(lengths) - 1
         length = lengths[0] if settled else planned
         record = run_round(
-            crew, ladders, prior, length, number=number, entropy=entropy, block=block, adapt=True,
-            target_accept=target_accept, kept_rungs=np.empty(0, dtype=np.int64),
+            crew, ladders, prior, length, number=number, entropy=entropy, block=block,
+            kept_rungs=np.empty(0, dtype=np.int64),
         )  # fmt: skip
+        moved = slice(1 if prior.exact else 0, None)
+        ladders.step_sizes[moved] = rescaled_steps(
+            ladders.step_sizes[moved], record.acceptance[moved], target_accept
+        )
         if not last:
             settled = even(record.rejections)
             ladders = relay(ladders, record, required)

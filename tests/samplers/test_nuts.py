@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 import pm_statmech as pms
-from pm_statmech.samplers.nuts import N_STATISTICS, nuts_step, start_averaging, update_step_size
+from pm_statmech.samplers.hmc import rescaled_steps
+from pm_statmech.samplers.nuts import N_STATISTICS, nuts_step
 
 N = 20_000
 
@@ -109,29 +110,25 @@ def test_leaving_the_support_is_no_divergence():
     assert stats.kstest(x[:, 0], stats.halfnorm(scale=np.sqrt(0.5)).cdf).pvalue > 1e-7
 
 
-def test_step_size_reaches_its_acceptance(funnel_free):
+@pytest.mark.parametrize("start", [0.05, 0.5, 4.0])
+def test_step_size_reaches_its_acceptance(funnel_free, start):
     target, _keep = funnel_free.bind()
-    x = exact_draws(1.0, 500, np.random.default_rng(2))
-    values = funnel_free(x)
-    averaging = start_averaging(np.array([0.1]))[0]
     rng = np.random.default_rng(3)
-    statistics, total = np.zeros(N_STATISTICS), 0.0
-    for i in range(1500):
-        step = np.exp(averaging[0])
-        nuts_step(target, x[i % 500], values[i % 500], 1.0, step, DENSE, 6,
-                  rng, statistics)  # fmt: skip
-        update_step_size(averaging, statistics[0], 0.8)
-    for i in range(500):
-        nuts_step(target, x[i], values[i], 1.0, np.exp(averaging[1]), DENSE,
-                  6, rng, statistics)  # fmt: skip
-        total += statistics[0]
-    assert total / 500 == pytest.approx(0.8, abs=0.06)
+    step, statistics, accepted = np.array([start]), np.zeros(N_STATISTICS), []
+    for _ in range(6):
+        x = exact_draws(1.0, 400, rng)
+        values, total = funnel_free(x), 0.0
+        for i in range(400):
+            nuts_step(target, x[i], values[i], 1.0, step[0], DENSE, 6, rng, statistics)
+            total += statistics[0]
+        accepted.append(total / 400)
+        step = rescaled_steps(step, np.array(accepted[-1:]), 0.8)
+    assert accepted[-1] == pytest.approx(0.8, abs=0.04)
 
 
-def test_dual_averaging_moves_against_the_error():
-    state = start_averaging(np.array([0.5]))[0]
-    update_step_size(state, 0.2, 0.8)
-    low = state[0]
-    state = start_averaging(np.array([0.5]))[0]
-    update_step_size(state, 1.0, 0.8)
-    assert low < np.log(1.0) < state[0]
+def test_steps_move_against_the_error_by_a_factor_of_three_at_most():
+    steps = rescaled_steps(np.full(5, 0.5), np.array([0.0, 0.2, 0.8, 0.95, 1.0]), 0.8)
+    assert steps[0] == pytest.approx(0.5 / 3)
+    assert np.all(np.diff(steps) > 0)
+    assert steps[2] == pytest.approx(0.5)
+    assert steps[4] == pytest.approx(1.5)
