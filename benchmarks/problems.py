@@ -96,7 +96,10 @@ def regression() -> Problem:
 
 
 def logistic() -> Problem:
-    """Logistic regression on the breast cancer data, standardised; reference to .004."""
+    """Logistic regression on the breast cancer data, standardised; reference to .0003.
+
+    By 12 million draws in antithetic pairs from a Student t fitted to the posterior.
+    """
     from sklearn.datasets import load_breast_cancer
 
     X, y = load_breast_cancer(return_X_y=True)
@@ -109,7 +112,7 @@ def logistic() -> Problem:
             pm.Bernoulli("y", logit_p=pt.dot(X, w), observed=y)
         return built
 
-    return Problem("logistic d=31", model, -56.639)
+    return Problem("logistic d=31", model, -56.6472)
 
 
 def _log_normal(x, centre, sd):

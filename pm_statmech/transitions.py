@@ -26,6 +26,7 @@ FAR_TOO_FEW = 0.1
 EXPECTED = 10.0
 DISAGREEING = 1.1
 MOST_POINTS = 2000
+BEYOND_NOISE = 4.0
 LEAST_DRAWS = 200
 NEGLIGIBLE_WEIGHT = 1e-3
 
@@ -40,8 +41,8 @@ class Transition(NamedTuple):
 def valley(energies: np.ndarray) -> float:
     """Depth of the deepest valley of the density of energies (n,), relative to its lower bank.
 
-    1 where there is none, where a side holds less than 2% of the draws, or where energies are
-    levels of a lattice.
+    1 where there is none beyond the noise of a density estimate, where a side holds less than 2%
+    of the draws, or where energies are levels of a lattice.
     """
     finite = energies[np.isfinite(energies)]
     # energies on a lattice (integers, zero-one losses) have a gap between any two levels
@@ -56,12 +57,18 @@ def valley(energies: np.ndarray) -> float:
     from scipy.stats import gaussian_kde
 
     grid = np.linspace(low, high, 200)
-    density = gaussian_kde(inner)(grid)
+    kernel = gaussian_kde(inner)
+    density = kernel(grid)
     left = np.maximum.accumulate(density)
     right = np.maximum.accumulate(density[::-1])[::-1]
+    bank = np.minimum(left, right)
+    # variance of a kernel estimate, f / (2 sqrt(pi) n h), for the bank and for the valley
+    width = float(np.sqrt(kernel.covariance[0, 0]))
+    noise = np.sqrt((bank + density) / (2 * np.sqrt(np.pi) * len(inner) * width))
     share = np.searchsorted(np.sort(inner), grid) / len(inner)
     usable = (share > LEAST_SHARE) & (share < 1 - LEAST_SHARE)
-    depth = np.where(usable, density / np.minimum(left, right), 1.0)
+    usable &= bank - density > BEYOND_NOISE * noise
+    depth = np.where(usable, density / bank, 1.0)
     return float(np.min(depth))
 
 

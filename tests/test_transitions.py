@@ -115,3 +115,13 @@ def test_a_mode_no_particle_saw_is_found_weighed_and_reported():
     assert abs(float(found["log_evidence"]) - log_z) < 5.5 * float(found["mcse"]) + 1e-6
     assert float((dt["posterior"]["x"].sum("x_dim_0") > 0).mean()) == pytest.approx(share, abs=0.06)
     assert any(f.question == "Is there a phase transition?" for f in verdict.findings)
+
+
+def test_no_valley_in_the_noise_of_a_short_run_with_a_heavy_tail():
+    """Powers of normals have one peak; 200 draws of them have dips, of which none is a sign."""
+    rng = np.random.default_rng(5)
+    depths = [valley(rng.standard_normal(200) ** 4) for _ in range(100)]
+    assert min(depths) == 1.0
+    # control: two peaks are seen in as few draws
+    both = np.concatenate([rng.normal(0, 1, 150), rng.normal(8, 0.5, 50)])
+    assert valley(both) < VALLEY
