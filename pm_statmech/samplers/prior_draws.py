@@ -9,6 +9,7 @@ they are draws of a density g, and
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from pm_statmech.native_code import repeated
 from pm_statmech.tempering import TemperedModel
 
 N_CHECKED = 1000
+MOST_ON_THE_EDGE = 1e-3
 N_FOR_Z0 = 10_000
 
 
@@ -56,11 +58,22 @@ class PriorDraws:
         """Whether the draws are draws of pi_0 itself."""
         return self.log_excess is None
 
-    def draw(self, n: int, seed: int) -> np.ndarray:
-        """Return n draws (n, d) from their own seed."""
+    def as_drawn(self, n: int, seed: int) -> np.ndarray:
+        """Return n draws (n, d) from their own seed, infinite where one rounds to an edge."""
         reseed_rngs(self.rngs, seed)
         draws = np.empty((n, self.size))
         self.fill(draws)
+        return draws
+
+    def draw(self, n: int, seed: int) -> np.ndarray:
+        """Return n draws (n, d) from their own seed; those on the edge of the support again."""
+        draws = self.as_drawn(n, seed)
+        on_edge = np.flatnonzero(np.any(np.isinf(draws), axis=1))
+        if len(on_edge) and self.exact:
+            again = np.empty((4 * len(on_edge) + 16, self.size))
+            self.fill(again)
+            inside = again[~np.any(np.isinf(again), axis=1)]
+            draws[on_edge[: len(inside)]] = inside[: len(on_edge)]
         return draws
 
     def log_weights(self, draws: np.ndarray) -> np.ndarray:
@@ -144,6 +157,25 @@ class PriorSample:
     log_z0_mcse: float
 
 
+def _tell_of_edges(draws: np.ndarray, energy_function: EnergyFunction) -> None:
+    """Warn of the draws that round to the edge of their support, or raise where they are many."""
+    name = energy_function.layout.coordinate_names()[
+        int(np.argmax(np.any(~np.isfinite(draws), axis=0)))
+    ]
+    share = float(np.mean(np.any(~np.isfinite(draws), axis=1)))
+    seen = f"{share:.2g} of the prior draws of {name} are not finite on the unconstrained scale"
+    if share > MOST_ON_THE_EDGE or np.any(np.isnan(draws)):
+        raise ImproperPriorError(
+            f"{seen}: its prior puts mass on the edge of its support. Bound the prior away from it."
+        )
+    warnings.warn(
+        f"{seen}: they round to the edge of its support, and are drawn again. log Z may be off "
+        f"by as much ({share:.1g} nats).",
+        UserWarning,
+        stacklevel=2,
+    )
+
+
 def checked_prior_sample(
     split: TemperedModel,
     energy_function: EnergyFunction,
@@ -161,18 +193,14 @@ def checked_prior_sample(
         no forward draw lies in the support of pi_0.
     """
     n_drawn = max(n, N_CHECKED if prior.exact else N_FOR_Z0)
-    draws = prior.draw(n_drawn, int(rng.integers(2**31)))
+    seed = int(rng.integers(2**31))
+    draws = prior.as_drawn(n_drawn, seed)
     log_weights = prior.log_weights(draws)
     log_z0 = log_z0_mcse = 0.0
     if prior.exact:
         if not np.all(np.isfinite(draws)):
-            bad = energy_function.layout.coordinate_names()[
-                int(np.argmax(np.any(~np.isfinite(draws), axis=0)))
-            ]
-            raise ImproperPriorError(
-                f"a prior draw of {bad} is not finite on the unconstrained scale: its prior puts "
-                "mass on the edge of its support. Bound the prior away from it."
-            )
+            _tell_of_edges(draws, energy_function)
+            draws = prior.draw(n_drawn, seed)
         x = draws[:n]
     else:
         top = np.max(log_weights)
