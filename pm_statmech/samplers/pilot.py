@@ -22,10 +22,12 @@ from pm_statmech.samplers.references import (
     fit_reference,
     weighted_by,
 )
+from pm_statmech.samplers.whitening import DENSE_LIMIT
 from pm_statmech.tempering import TemperedModel
 
 LEAST_PARTICLES, MOST_PARTICLES = 256, 8192
 BUDGET = 8_000.0
+WHITENING_COST = 5e-4
 LARGEST_POPULATION = 2**22
 HARVEST, FEWEST_SWEEPS, MOST_SWEEPS = 80_000, 4, 10
 
@@ -55,11 +57,12 @@ class Pilot:
 
 
 def population_size(energy_function: EnergyFunction, points: np.ndarray) -> int:
-    """Return a number of particles that takes seconds: 8000 over the microseconds of a gradient.
+    """Return a number of particles that takes seconds: 8000 over the microseconds of a step.
 
-    From 256 to 8192. The cost is counted from the graph, so that equal seeds give equal
-    results on every machine; only a model that takes over eight times what its graph suggests
-    (a scan, an external Op) is timed, to a power of four.
+    From 256 to 8192. A step is a gradient and two products with a preconditioner, which takes
+    8 d particles to fit: it never makes them fewer. The cost is counted from the graph, so that
+    equal seeds give equal results on every machine; only a model that takes over eight times what
+    its graph suggests (a scan, an external Op) is timed, to a power of four.
     """
     target, keep = energy_function.bind()
     start = perf_counter()
@@ -70,7 +73,10 @@ def population_size(energy_function: EnergyFunction, points: np.ndarray) -> int:
     if measured > 8 * cost:
         cost *= 4.0 ** np.floor(np.log(measured / cost) / np.log(4.0))
     most = min(MOST_PARTICLES, LARGEST_POPULATION // (2 + 3 * energy_function.size))
-    return 2 * int(np.clip(BUDGET / cost, LEAST_PARTICLES, max(most, LEAST_PARTICLES)) // 2)
+    d = energy_function.size
+    whitening = WHITENING_COST * d**2 if d <= DENSE_LIMIT else 0.0
+    wanted = min(BUDGET / cost, max(BUDGET / (cost + whitening), 8.0 * d))
+    return 2 * int(np.clip(wanted, LEAST_PARTICLES, max(most, LEAST_PARTICLES)) // 2)
 
 
 def is_stepwise(values: np.ndarray) -> bool:
