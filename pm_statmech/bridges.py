@@ -21,6 +21,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logsumexp
 
+from pm_statmech.errors import EvidenceError
+
 
 def bennett_ratio(hot: np.ndarray, cold: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     r"""Root r of Bennett's equation from log ratios u at both densities, and both influences.
@@ -30,6 +32,11 @@ def bennett_ratio(hot: np.ndarray, cold: np.ndarray) -> tuple[float, np.ndarray,
 
     For neighbouring rungs :math:`u = -\Delta\beta\, E`, and :math:`\rho = 1`.
     """
+    if not np.any(np.isfinite(hot)):
+        raise EvidenceError(
+            "none of the draws of the hotter density has a finite energy, so that nothing says how "
+            "much of it the colder one covers."
+        )
     finite = np.concatenate([hot[np.isfinite(hot)], cold.ravel()])
     # n_c cold draws for n_h hot ones: the optimal bridge is 1 / (n_c pi / Z + n_h q)
     ratio = cold.size / hot.size
@@ -52,11 +59,12 @@ def bennett_ratio(hot: np.ndarray, cold: np.ndarray) -> tuple[float, np.ndarray,
 
 
 def in_half(values: np.ndarray, side: int) -> np.ndarray:
-    """One half of values (chain, draw, ...): half of the chains, or of a single chain's draws."""
-    n_chains, n_draws = values.shape[:2]
-    if n_chains == 1:
-        return values[:, : n_draws // 2] if side == 0 else values[:, n_draws // 2 :]
-    return values[: n_chains // 2] if side == 0 else values[n_chains // 2 :]
+    """First or second half of every chain's draws, of values (chain, draw, ...).
+
+    Not half of the chains: those may each sit in a mode of its own.
+    """
+    middle = values.shape[1] // 2
+    return values[:, :middle] if side == 0 else values[:, middle:]
 
 
 class ModeBridges(NamedTuple):
@@ -109,12 +117,16 @@ class BothHalves(NamedTuple):
 
 
 def join_halves(first: ModeBridges, second: ModeBridges) -> BothHalves:
-    """Average the halves' estimates of each Z_m: of Z, not of log Z, so that no bias is added."""
+    """Average the halves' estimates of each Z_m: of Z, not of log Z.
+
+    A half without draws in a mode says nothing of its Z_m, which the other half then says alone.
+    """
     estimates = np.stack([first.log_z, second.log_z])
-    log_modes = logsumexp(estimates, axis=0) - np.log(2)
+    count = np.maximum(np.sum(np.isfinite(estimates), axis=0), 1)
+    log_modes = logsumexp(estimates, axis=0) - np.log(count)
     log_z = float(logsumexp(log_modes))
     with np.errstate(invalid="ignore"):
-        part = np.nan_to_num(np.exp(estimates - log_modes) / 2)
+        part = np.nan_to_num(np.exp(estimates - log_modes) / count)
     return BothHalves(log_z, np.exp(log_modes - log_z), (first, second), part)
 
 

@@ -8,6 +8,7 @@ not visited, and the weights of separate modes are its own bridges', not the tra
 
 from __future__ import annotations
 
+import warnings
 from itertools import product
 
 import numpy as np
@@ -20,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from xarray import DataTree
 
 from pm_statmech.energy_function import EnergyFunction
-from pm_statmech.errors import EvidenceError, TreeError
+from pm_statmech.errors import EvidenceError, EvidenceWarning, TreeError
 from pm_statmech.samplers import mixture
 from pm_statmech.samplers.references import (
     HALF_ITERATIONS,
@@ -30,7 +31,11 @@ from pm_statmech.samplers.references import (
     merge,
 )
 from pm_statmech.stats.averages import rounded_error
-from pm_statmech.stats.combination import posterior_bridge
+from pm_statmech.stats.combination import (
+    LEAST_IN_MODE,
+    NEGLIGIBLE_WEIGHT,
+    posterior_bridge,
+)
 from pm_statmech.tempering import TemperedModel, tempered_model
 
 
@@ -114,6 +119,11 @@ def bridge(
     TreeError
         a variable is missing from the posterior.
 
+    Warns
+    -----
+    EvidenceWarning
+        a mode has fewer than 20 draws in the first or second half of the trace.
+
     Notes
     -----
     A mode that the trace has not visited is not counted, and nothing here can tell;
@@ -156,6 +166,14 @@ def bridge(
         }
     )
     evidence = posterior_bridge(group)
+    rests_on = evidence.draws[evidence.weights > NEGLIGIBLE_WEIGHT]
+    if np.min(rests_on) < LEAST_IN_MODE:
+        warnings.warn(
+            f"one of the modes of the trace has {np.min(rests_on):.0f} draws in one half of it: "
+            "its part of log Z, and the error, rest on these. Draw more, or use sample_tempered.",
+            EvidenceWarning,
+            stacklevel=2,
+        )
     return xr.Dataset(
         {
             "log_evidence": evidence.log_z,

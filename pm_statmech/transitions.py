@@ -1,7 +1,7 @@
 r"""Signs of a first-order transition along a ladder: phases that coexist and do not mix.
 
 - *Two phases at one rung*: the density of the energy has two peaks with a valley between them
-  below a third of the lower one.
+  below 35% of the lower one.
 - *Restarts vanish*: replicas carry prior draws to the target far less often than the rate
 
 .. math:: \tau = \left(2 + 2 \sum_k \frac{r_k}{1 - r_k}\right)^{-1} \text{ a scan}

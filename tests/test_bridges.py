@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pm_statmech import errors
 from pm_statmech.bridges import bennett_ratio, bridge_modes, in_half, join_halves, pilot_evidence
 
 from .conftest import within
@@ -68,11 +69,11 @@ def test_a_mode_without_draws_has_no_mass():
     np.testing.assert_allclose(both.log_z, found.log_z[0])
 
 
-def test_a_mode_that_one_half_missed_counts_half():
+def test_a_mode_that_one_half_missed_is_weighed_by_the_other_alone():
     seen, missed = (two_modes(2000, n, np.random.default_rng(3)) for n in (500, 0))
     both = join_halves(bridge_modes(*seen), bridge_modes(*missed))
-    # an unbiased mean of 1 and 0, whose doubt the number of families is there to raise
-    np.testing.assert_allclose(both.weights, [3 / 3.5, 0.5 / 3.5], atol=0.02)
+    np.testing.assert_allclose(both.weights, [0.75, 0.25], atol=0.02)
+    np.testing.assert_allclose(both.log_z, join_halves(*[bridge_modes(*seen)] * 2).log_z, atol=0.02)
     np.testing.assert_array_equal(both.part[:, 1], [1.0, 0.0])
 
 
@@ -84,10 +85,15 @@ def test_unequal_numbers_of_draws_are_bridged_at_the_right_constant():
         within(r, LOG_Z, np.sqrt(np.mean(hot**2) / n_hot + np.mean(cold**2) / n_cold))
 
 
-def test_halves_are_chains_or_the_draws_of_one():
-    values = np.arange(24).reshape(4, 6)
-    np.testing.assert_array_equal(in_half(values, 1), values[2:])
-    np.testing.assert_array_equal(in_half(values[:1], 0), values[:1, :3])
+def test_halves_are_of_every_chain():
+    values = np.arange(28).reshape(4, 7)
+    np.testing.assert_array_equal(in_half(values, 0), values[:, :3])
+    np.testing.assert_array_equal(in_half(values, 1), values[:, 3:])
+
+
+def test_a_density_without_a_finite_draw_is_named():
+    with pytest.raises(errors.EvidenceError, match="none of the draws"):
+        bennett_ratio(np.full(5, -np.inf), np.zeros(5))
 
 
 def pilot(seed, n=400, sweeps=5, clones=1):

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 import pytest
+import xarray as xr
+from xarray import DataTree
 
 import pm_statmech as pms
+from pm_statmech import errors
 
 from .conftest import within
 
@@ -59,3 +63,39 @@ def test_what_a_bridge_refuses():
     trace["posterior"] = trace["prior"].dataset.drop_vars("x")
     with pytest.raises(pms.errors.TreeError, match=r"lacks \['x'\]"):
         pms.bridge(trace, many)
+
+
+def two_apart():
+    """Half N(-10, 1) and half N(10, .5^2) under a flat prior; log Z = -log 100."""
+    with pm.Model() as model:
+        x = pm.Uniform("x", -50, 50)
+        left = pt.log(0.5) - 0.5 * (x + 10) ** 2 - 0.5 * np.log(2 * np.pi)
+        right = pt.log(0.5) - 0.5 * ((x - 10) / 0.5) ** 2 - np.log(0.5) - 0.5 * np.log(2 * np.pi)
+        pms.GibbsPotential("y", -pt.logaddexp(left, right))
+    return model
+
+
+def stuck(letters, n=1000):
+    """A trace of exact draws whose chains each sit in a mode of their own."""
+    rng = np.random.default_rng(7)
+    x = [rng.normal(-10, 1, n) if letter == "A" else rng.normal(10, 0.5, n) for letter in letters]
+    return DataTree.from_dict({"posterior": xr.Dataset({"x": (("chain", "draw"), x)})})
+
+
+@pytest.mark.parametrize("letters", ["ABAB", "AABB", "AAAB"])
+def test_chains_that_are_stuck_in_modes_count_as_the_modes_weigh(letters):
+    found = pms.bridge(stuck(letters), two_apart(), random_seed=1)
+    within(found["log_evidence"], -np.log(100), found["mcse"])
+    within(found["mode_weight"][0], 0.5, found["mode_weight_mcse"][0])
+    # control: what the counts say is far from it
+    if letters == "AAAB":
+        assert abs(0.75 - float(found["mode_weight"][0])) > 5.5 * float(
+            found["mode_weight_mcse"][0]
+        )
+
+
+def test_a_mode_of_few_draws_is_said():
+    trace = stuck("AAAA")
+    trace["posterior"]["x"][0, -10:] = stuck("B")["posterior"]["x"][0, :10].values
+    with pytest.warns(errors.EvidenceWarning, match="0 draws in one half"):
+        pms.bridge(trace, two_apart(), random_seed=1)

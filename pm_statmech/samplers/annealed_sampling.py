@@ -140,8 +140,9 @@ def anneal_chain(
     crew.target = crew.target._replace(stepwise=int(is_stepwise(sample.values)))
     explore = not prior.exact
     stages, particles, _ = anneal(
-        crew, sample.x, sample.values, np.array([target]), explore_prior=explore, rng=rng
-    )
+        crew, sample.x, sample.values, np.array([target]), explore_prior=explore, rng=rng,
+        family=sample.family,
+    )  # fmt: skip
     again = checked_prior_sample(split, energy_function, prior, n, rng)
     work = work_increments(
         crew, stages, again.x, again.values, explore_prior=explore, watch=watch

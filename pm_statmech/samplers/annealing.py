@@ -67,13 +67,17 @@ class Population:
         )
 
 
-def in_halves(x: np.ndarray, values: np.ndarray) -> Population:
-    """Population of particles (N, d) with values (N, 2 + 2 d), N even, each its own ancestor."""
+def in_halves(x: np.ndarray, values: np.ndarray, family: np.ndarray | None = None) -> Population:
+    """Population of particles (N, d) with values (N, 2 + 2 d), N even.
+
+    Particles of one family (N,) are copies; by default each is its own.
+    """
     n = len(x)
+    family = np.arange(n) if family is None else family
     return Population(
         x.reshape(2, n // 2, -1).copy(),
         values.reshape(2, n // 2, -1).copy(),
-        np.arange(n).reshape(2, n // 2),
+        family.reshape(2, n // 2).copy(),
         np.zeros((2, n // 2)),
     )
 
@@ -262,6 +266,7 @@ def anneal(
     *,
     explore_prior: bool,
     rng: np.random.Generator,
+    family: np.ndarray | None = None,
     harvest_beta: float | None = None,
     n_harvest: int = 0,
 ) -> tuple[list[Stage], Population, Harvest | None]:
@@ -275,6 +280,8 @@ def anneal(
         increasing betas that must be stages; the last is the coldest.
     explore_prior
         whether the particles are only a start, to be moved at beta = 0 as well.
+    family
+        (N,) which particles are copies of one draw, by default none.
     harvest_beta, n_harvest
         the stage at which as many further sweeps are kept, see `Harvest`.
 
@@ -283,7 +290,7 @@ def anneal(
     the stages, the particles of the last one, and the harvest.
     """
     n, d = x.shape
-    population = in_halves(x, values)
+    population = in_halves(x, values, family)
     factors = _factors(crew, population, 0.0)
     step_size, sums, beta = 1.0 / d**0.25, np.zeros(N_SUMS), 0.0
     if explore_prior:

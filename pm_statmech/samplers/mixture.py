@@ -156,6 +156,11 @@ def gaussian(x: np.ndarray) -> Mixture:
     return Mixture(np.ones(1), np.mean(x, axis=0)[None], factor[None])
 
 
+def leaning(x: np.ndarray) -> Mixture:
+    """One Gaussian of few draws (n, d), whose covariance leans on its diagonal by (d + 1) / n."""
+    return _maximise(x, np.ones((len(x), 1)), np.diag(np.diag(_covariance(x))))
+
+
 def _grown(mixture: Mixture, x: np.ndarray, white: np.ndarray) -> Mixture:
     """One component more, on the fiftieth of the draws nearest to the one it describes worst."""
     log_parts = mixture.log_components(x)

@@ -115,7 +115,8 @@ def run_pilot(
         crew.target = crew.target._replace(stepwise=1)
     stages, _, harvest = anneal(
         crew, sample.x, sample.values, stops, explore_prior=not prior.exact, rng=rng,
-        harvest_beta=target, n_harvest=int(np.clip(HARVEST // n, FEWEST_SWEEPS, MOST_SWEEPS)),
+        family=sample.family, harvest_beta=target,
+        n_harvest=int(np.clip(HARVEST // n, FEWEST_SWEEPS, MOST_SWEEPS)),
     )  # fmt: skip
     assert harvest is not None
     if not can_be_fitted(harvest, energy_function):

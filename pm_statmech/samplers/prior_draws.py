@@ -149,10 +149,14 @@ def compile_prior_draws(
 
 @dataclass(frozen=True)
 class PriorSample:
-    """Checked prior draws: positions, energy function values, and the estimate of Z(0)."""
+    """Checked prior draws: positions, energy function values, and the estimate of Z(0).
+
+    Those of one `family` (n,) are copies, made by resampling where the prior is not normalised.
+    """
 
     x: np.ndarray
     values: np.ndarray
+    family: np.ndarray
     log_z0: float
     log_z0_mcse: float
 
@@ -201,7 +205,7 @@ def checked_prior_sample(
         if not np.all(np.isfinite(draws)):
             _tell_of_edges(draws, energy_function)
             draws = prior.draw(n_drawn, seed)
-        x = draws[:n]
+        x, family = draws[:n], np.arange(n)
     else:
         top = np.max(log_weights)
         if not np.isfinite(top):
@@ -213,7 +217,9 @@ def checked_prior_sample(
         weights = np.exp(log_weights - top)
         log_z0 = float(top + np.log(np.mean(weights)))
         log_z0_mcse = float(np.std(weights) / np.mean(weights) / np.sqrt(len(weights)))
-        x = draws[rng.choice(len(draws), size=n, p=weights / np.sum(weights))]
+        # in order, so that copies of a draw are not in both halves of a population
+        family = np.sort(rng.choice(len(draws), size=n, p=weights / np.sum(weights)))
+        x = draws[family]
     x = np.ascontiguousarray(x)
     values = energy_function(x)
     energies = values[:, 1]
@@ -232,4 +238,4 @@ def checked_prior_sample(
             f"the energy of {terms} is infinite at all of {len(energies)} prior draws: the prior "
             "never meets data it can explain. Check the support of the likelihood."
         )
-    return PriorSample(x, values, log_z0, log_z0_mcse)
+    return PriorSample(x, values, family, log_z0, log_z0_mcse)

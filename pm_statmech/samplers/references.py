@@ -2,7 +2,8 @@ r"""References fitted to draws: one normalised Gaussian mixture a mode of the ta
 
 The draws of the pilot at the target fit a mixture q; components between which single moves
 pass are one mode m. Space is divided into the regions A_m where mode m's components carry
-most of q. With q_m the reference of mode m alone, fitted on one half of the draws,
+most of q. With q_m the reference of mode m alone, fitted on one half of the draws (and nothing
+of q but its number of components, since q has seen both halves),
 
 .. math:: Z_m = \int_{A_m} \pi_0\, e^{-\beta E}, \qquad
           Z = \sum_m Z_m, \qquad \text{weight of mode } m = Z_m / Z
@@ -38,6 +39,7 @@ from pm_statmech.samplers.whitening import fisher_gaussian, scores_at
 
 LEAST_PASSAGE = 0.01
 HALF_ITERATIONS = 10
+FEWEST_DRAWS = 10
 LARGEST_DIMENSION = 200
 # draws of a reference for each of the target: they cost one call, those of a run a hundred
 PER_PARTICLE, PER_DRAW = 4, 8
@@ -198,17 +200,21 @@ def fit_mode(
 ) -> Mixture:
     """Reference of mode m from draws x (n, d) in it, with their scores and log densities.
 
-    The mixture's own components, improved. A single one is the Gaussian with the draws' moments
-    or the one nearest by their scores, whichever fitted to three quarters of them overlaps more
-    with the rest. Too few draws leave the partition's component.
+    As many components as the partition gives the mode, fitted afresh. A single one is the
+    Gaussian with the draws' moments or the one nearest by their scores, whichever fitted to
+    three quarters of them overlaps more with the rest; fewer than 10 d draws lean on their
+    variances. Fewer than ten leave the partition's component.
     """
     q = density.partition.of_mode(m)
     n, d = x.shape
-    if n < 10 * d:
+    if n < FEWEST_DRAWS:
         return q
+    if n < 10 * d:
+        return mixture.leaning(x)
     order = rng.permutation(n)
     if q.n_components > 1:
-        return mixture.improve(q, x[order[: 2 * mixture.SUBSAMPLE]], HALF_ITERATIONS)
+        train_on = x[order[: 2 * mixture.SUBSAMPLE]]
+        return mixture.fit(train_on, q.n_components, rng, mixture.gaussian(train_on))
     train, test = order[: 3 * n // 4], order[3 * n // 4 :]
     by_moments, by_scores = mixture.gaussian(x), _gaussian_by_scores(x, scores)
     trial = _gaussian_by_scores(x[train], scores[train])
@@ -321,16 +327,15 @@ def bridge_run(
     x: np.ndarray,
     rng: np.random.Generator,
 ) -> Bridged:
-    """Bridge the draws x (chain, draw, d) of a run, half of the chains against the other half."""
+    """Bridge the draws x (chain, draw, d) of a run, first halves of chains against second ones."""
     density = TargetDensity(energy_function, beta, partition)
     sides = [in_half(x, side) for side in (0, 1)]
     flat = [side.reshape(-1, x.shape[-1]) for side in sides]
     own, scores = zip(*(density.everywhere(points) for points in flat), strict=True)
     log_ratio, mode, drawn = bridge_draws(density, (flat[0], flat[1]), scores, own, PER_DRAW, rng)
-    axis = 1 if len(x) == 1 else 0
 
     def joined(parts: list[np.ndarray]) -> np.ndarray:
         shaped = [p.reshape(side.shape[:2]) for p, side in zip(parts, sides, strict=True)]
-        return np.concatenate(shaped, axis=axis)
+        return np.concatenate(shaped, axis=1)
 
     return Bridged(joined(log_ratio), joined(mode), drawn)

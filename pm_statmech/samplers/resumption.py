@@ -102,7 +102,10 @@ def _initial(split: TemperedModel, names: tuple[str, ...]) -> list[np.ndarray]:
 def _slim(pilot: Pilot) -> Pilot:
     """The pilot without its prior draws, which nothing reads any more."""
     sample = pilot.sample
-    return replace(pilot, sample=replace(sample, x=sample.x[:0], values=sample.values[:0]))
+    return replace(
+        pilot,
+        sample=replace(sample, x=sample.x[:0], values=sample.values[:0], family=sample.family[:0]),
+    )
 
 
 class Journal:

@@ -90,8 +90,9 @@ def preconditioner(
 
     (d, d) lower triangular, or (d, 1) beyond 200 dimensions or with fewer than 2 d effective
     draws, where a dense one would be noise. Both covariances are shrunk towards their diagonals
-    by d / (d + n). Integer coordinates, whose positions are `discrete`, keep their own sd and
-    are uncorrelated: no momentum moves them. Scores that do not vary are left out.
+    by d / (d + n), n the effective number. Integer coordinates, whose positions are `discrete`,
+    keep their own sd and are uncorrelated: no momentum moves them. Scores that do not vary are
+    left out.
     """
     n, d = x.shape
     weights = np.full(n, 1.0 / n) if weights is None else weights

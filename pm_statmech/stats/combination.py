@@ -1,6 +1,6 @@
 r"""The recommended log evidence: bridges to fitted references and the ladder, by precision.
 
-Four estimates are made, by draws that share little:
+Four estimates are made, two from the particles of the pilot and two from the draws of the run:
 
 - *pilot bridge*: the pilot's particles at the target, each half against references fitted on
   the other;
@@ -11,7 +11,13 @@ Four estimates are made, by draws that share little:
 
 Those that can be trusted are averaged with weights :math:`1/\mathrm{mcse}^2`; the ladders only
 where they agree with the bridges, or where no bridge can be trusted. Nothing is combined silently:
-`log_evidence` names what it used.
+`log_evidence` names what it used. The error s of the mean is that of independent estimates, but
+not below what it would be if each pair, which shares its draws, were only its better half; and
+is multiplied by the ratio of Birge where they scatter more than their errors say,
+
+.. math:: \max\Big(1, \sqrt{\tfrac{1}{k - 1} \sum_e (z_e - \bar z)^2 / s_e^2}\Big)
+
+Source: Birge (1932), Phys. Rev. 40, 207.
 """
 
 from __future__ import annotations
@@ -44,6 +50,7 @@ LARGEST_ERROR = 0.5
 LEAST_FAMILIES = 10.0
 LARGEST_CLUSTERING = 3.0
 NEGLIGIBLE_WEIGHT = 1e-3
+LEAST_IN_MODE = 20
 AGREEING = 3.0
 FAR_APART = 5.0
 WORTH_SAYING = 0.05
@@ -57,14 +64,16 @@ DISAGREEMENTS = {
 class PosteriorEvidence(NamedTuple):
     """log Z and mode weights by bridges from the draws of the run.
 
-    `log_z`, `mcse`; `weights`, `weights_mcse` (M,); `share` (M,) of the draws in each mode.
+    `log_z`, `mcse`; `weights`, `weights_mcse` (M,); `draws` (M,) in each mode, of the half
+    that has fewest there, and `visited` (M,) whether either has any.
     """
 
     log_z: float
     mcse: float
     weights: np.ndarray
     weights_mcse: np.ndarray
-    share: np.ndarray
+    draws: np.ndarray
+    visited: np.ndarray
 
 
 def pilot_bridge(group: xr.Dataset) -> PilotEvidence:
@@ -102,17 +111,22 @@ def posterior_bridge(group: xr.Dataset) -> PosteriorEvidence:
         error(joined.weights),
         joined.weights,
         np.array([error(slope) for slope in weight_slopes(joined.weights)]),
-        np.mean([half.share for half in halves], axis=0),
+        np.min([np.round(half.share * half.on_target[0].size) for half in halves], axis=0),
+        np.any([half.share > 0 for half in halves], axis=0),
     )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One estimate of log Z, relative to Z(0): its error, and why it is not believed, or ""."""
+    """One estimate of log Z, relative to Z(0): its error, and why it is not believed, or "".
+
+    `own` is the error without that of Z(0), which all bridges have in common.
+    """
 
     name: str
     log_z: float
     mcse: float
+    own: float
     doubt: str
 
 
@@ -132,13 +146,19 @@ def _bridges(
     fewest = float(np.min(pilot.families[heavy], initial=np.inf))
     if fewest < LEAST_FAMILIES and np.sum(heavy) > 1:
         of_pilot.append(f"a mode rests on {fewest:.1f} independent ancestors")
-    if np.any(heavy & (posterior.share == 0)):
-        of_run.append("the run never visited a mode that the pilot found")
+    unseen = float(np.sum(pilot.weights[~posterior.visited]))
+    if unseen > min(NEGLIGIBLE_WEIGHT, posterior.mcse):
+        of_run.append(f"the run never visited modes of weight {unseen:.1g} that the pilot found")
+    heavy = posterior.weights > NEGLIGIBLE_WEIGHT
+    fewest = float(np.min(posterior.draws[heavy], initial=np.inf))
+    if fewest < LEAST_IN_MODE:
+        of_run.append(f"half of the run has {fewest:.0f} draws in one of the modes")
     return [
         Estimate(
             name,
             found.log_z - zero,
             float(np.hypot(rounded_error(found.log_z, found.mcse), zero_error)),
+            rounded_error(found.log_z, found.mcse),
             _doubts(found.log_z, found.mcse, others),
         )
         for name, found, others in (
@@ -158,10 +178,10 @@ def _ladders(dt: DataTree) -> list[Estimate]:
         solved = solve_ladder(dt)
     except EvidenceError as error:
         # a ladder with a gap says nothing of log Z; the bridges may
-        found = [Estimate("mbar", np.nan, np.inf, str(error))]
+        found = [Estimate("mbar", np.nan, np.inf, np.inf, str(error))]
     else:
         mcse = float(mcse_of_mean(solved.influence)[target])
-        found = [Estimate("mbar", float(solved.log_z[target]), mcse, "")]
+        found = [Estimate("mbar", float(solved.log_z[target]), mcse, mcse, "")]
     annealing = annealing_group(dt)
     if annealing is not None:
         stages = annealing["beta"].values
@@ -171,23 +191,48 @@ def _ladders(dt: DataTree) -> list[Estimate]:
         )
         few = [f"its particles descend from {pilot.families:.1f} independent ancestors"]
         doubt = _doubts(pilot.log_z, pilot.mcse, few if pilot.families < LEAST_FAMILIES else [])
-        found.append(Estimate("pilot ladder", pilot.log_z, pilot.mcse, doubt))
+        found.append(Estimate("pilot ladder", pilot.log_z, pilot.mcse, pilot.mcse, doubt))
     return found
 
 
-def _mean(estimates: list[Estimate]) -> tuple[float, float]:
-    """Mean by precision, and its error."""
-    precision = np.array([1.0 / max(e.mcse, 1e-12) ** 2 for e in estimates])
-    values = np.array([e.log_z for e in estimates])
-    return float(precision @ values / np.sum(precision)), float(1.0 / np.sqrt(np.sum(precision)))
+def _mean(values: np.ndarray, errors: np.ndarray, pairs: np.ndarray) -> tuple[float, float]:
+    """Mean by precision of k estimates, and its error; those of a pair share their draws."""
+    precision = 1.0 / np.maximum(errors, 1e-12) ** 2
+    mean = float(precision @ values / np.sum(precision))
+    best = sum(np.max(precision[pairs == pair]) for pair in np.unique(pairs))
+    scatter = float(precision @ (values - mean) ** 2) / max(len(values) - 1, 1)
+    return mean, float(max(1.0, np.sqrt(scatter)) / np.sqrt(best))
 
 
-def _chosen(bridges: list[Estimate], ladders: list[Estimate]) -> list[Estimate]:
+def _combined(chosen: list[Estimate], zero_error: float) -> tuple[float, float]:
+    """Mean of the chosen estimates, and its error.
+
+    The bridges are averaged first, since all err by the same Z(0).
+    """
+    rows = [
+        (e.log_z, e.mcse, e.own, e.name.startswith("pilot"), e.name.endswith("bridge"))
+        for e in chosen
+    ]
+    values, errors, own, pairs, are_bridges = (
+        np.array(column) for column in zip(*rows, strict=True)
+    )
+    if zero_error == 0 or not np.any(are_bridges):
+        return _mean(values, errors, pairs)
+    value, error = _mean(values[are_bridges], own[are_bridges], pairs[are_bridges])
+    ladders = ~are_bridges
+    return _mean(
+        np.append(values[ladders], value),
+        np.append(errors[ladders], np.hypot(error, zero_error)),
+        np.append(pairs[ladders], 2),
+    )
+
+
+def _chosen(bridges: list[Estimate], ladders: list[Estimate], zero_error: float) -> list[Estimate]:
     """The estimates to average: believed bridges and the ladders that agree, else ladders."""
     believed = [e for e in bridges if not e.doubt]
     if not believed:
         return [e for e in ladders if not e.doubt]
-    value, error = _mean(believed)
+    value, error = _combined(believed, zero_error)
     agreeing = [
         e for e in ladders
         if not e.doubt and abs(e.log_z - value) < AGREEING * np.hypot(e.mcse, error)
@@ -201,7 +246,7 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
     .. math:: \log Z = \sum_e \frac{\log Z_e}{s_e^2} \Big/ \sum_e \frac{1}{s_e^2}
 
     over the bridges e that pass their checks and the ladders that agree with them, or over the
-    ladders where no bridge can be trusted.
+    ladders where no bridge can be trusted; its error is widened where they scatter.
 
     Parameters
     ----------
@@ -227,8 +272,8 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
     Warns
     -----
     EvidenceWarning
-        the answer and MBAR, or the two bridges, are more than five errors apart. The reported
-        error then covers the gap between the bridges.
+        an estimate lies more than five errors of the difference from the answer. Where it is
+        part of the answer, the reported error covers the gap.
 
     Notes
     -----
@@ -264,11 +309,12 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
                 "mode_weight_mcse": ("mode", first.weights_mcse),
             }
     estimates = [*bridges, *ladders]
-    chosen = _chosen(bridges, ladders)
+    zero_error = float(attrs["log_partition_zero_mcse"])
+    chosen = _chosen(bridges, ladders, zero_error)
     if not chosen:
         reasons = " ".join(f"{e.name}: {e.doubt}." for e in estimates)
         raise EvidenceError(f"no estimate of log Z can be believed. {reasons}")
-    value, error = _mean(chosen)
+    value, error = _combined(chosen, zero_error)
     error = max(error, _disagreement(estimates, chosen, value, error))
     return xr.Dataset(
         {
@@ -296,16 +342,23 @@ def _disagreement(
 ) -> float:
     """Warn of estimates far from the answer; the error that covers the ones used."""
     covering = 0.0
+    precision = sum(1.0 / max(e.mcse, 1e-12) ** 2 for e in chosen)
     for e in estimates:
-        gap, joint = abs(e.log_z - value), np.hypot(e.mcse, error)
-        if not gap > FAR_APART * joint:
+        gap = abs(e.log_z - value)
+        # an estimate is nearer to a mean that it is part of
+        joint = (
+            np.sqrt(max(e.mcse**2 - 1.0 / precision, 0.0))
+            if e in chosen
+            else np.hypot(e.mcse, error)
+        )
+        if not gap > FAR_APART * joint or gap == 0:
             continue
         if e in chosen:
             covering = max(covering, gap)
         if gap > WORTH_SAYING and e.mcse < LARGEST_ERROR:
             warnings.warn(
-                f"log Z by {e.name} is {gap:.2f} nats ({gap / joint:.0f} errors) from the answer "
-                f"{value:.3f}: "
+                f"log Z by {e.name} is {gap:.2f} nats from the answer {value:.3f}, where their "
+                f"errors are {e.mcse:.2g} and {error:.2g}: "
                 + (
                     DISAGREEMENTS.get(
                         e.name,

@@ -7,7 +7,8 @@ Each half h of each of C chains is a population of its own, whose increments giv
 
 Its relative variance is estimated from the shares :math:`n_k / N` of the particles at the target
 that descend from prior draw k, as :math:`\sum_k (n_k / N)^2 - 1/N`, which counts whatever
-resampling and moves have done; and from the spread between chains. The larger is taken.
+resampling and moves have done (and a little more: n resamplings alone add some n / N); and from
+the spread between chains. The larger is taken.
 
 Sources: Del Moral, Doucet, Jasra (2006), JRSS B 68(3); Lee and Whiteley (2018), Biometrika
 105(3); Neal (2001), Stat. Comput. 11; Jarzynski (1997), Phys. Rev. Lett. 78.

@@ -5,6 +5,7 @@ from scipy import stats
 import pm_statmech as pms
 from pm_statmech.stats.annealed import stage_evidence
 from pm_statmech.stats.averages import mcse_of_mean, pareto_tail
+from pm_statmech.stats.combination import Estimate, _combined
 from pm_statmech.stats.evidence import bennett_ratio, pair_ratios
 
 from ..conftest import within
@@ -148,3 +149,33 @@ def test_errors_of_the_stages_know_of_families(clones):
         energies, betas, _ = particles(0, clones)
         alone = stage_evidence(energies, betas, np.tile(np.arange(600), (3, 1)))
         assert found[0].mcse > 1.8 * alone.mcse
+
+
+def estimate(name, log_z, mcse, own=None):
+    return Estimate(name, log_z, mcse, mcse if own is None else own, "")
+
+
+def test_bridges_share_the_error_of_z_at_zero():
+    """Var(mean of absolute bridges) + s_0^2, not half of their sum."""
+    pair = [estimate(n, 1.0, np.hypot(0.001, 0.01), 0.001) for n in ("pilot bridge", "run bridge")]
+    value, error = _combined(pair, 0.01)
+    assert value == pytest.approx(1.0)
+    assert error == pytest.approx(np.sqrt(0.01**2 + 0.001**2 / 2))
+    # an independent ladder of error .01 halves the variance, and no more
+    _, error = _combined([*pair, estimate("mbar", 1.0, 0.01)], 0.01)
+    assert error == pytest.approx(0.01 / np.sqrt(2), rel=0.01)
+
+
+def test_a_pair_of_shared_draws_counts_as_its_better_one():
+    pair = [estimate("pilot bridge", 0.0, 0.01), estimate("pilot ladder", 0.0, 0.01)]
+    assert _combined(pair, 0.0)[1] == pytest.approx(0.01)
+    apart = [estimate("pilot bridge", 0.0, 0.01), estimate("posterior bridge", 0.0, 0.01)]
+    assert _combined(apart, 0.0)[1] == pytest.approx(0.01 / np.sqrt(2))
+
+
+def test_estimates_that_scatter_widen_the_error():
+    s = 0.01
+    for gap in (1.0, 8.0):
+        two = [estimate("pilot bridge", 0.0, s), estimate("posterior bridge", gap * s, s)]
+        error = _combined(two, 0.0)[1]
+        assert error == pytest.approx(max(s / np.sqrt(2), gap * s / 2))
