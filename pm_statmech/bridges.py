@@ -23,6 +23,8 @@ from scipy.special import expit, logsumexp
 
 from pm_statmech.errors import EvidenceError
 
+NO_OVERLAP = 1e100
+
 
 def bennett_ratio(hot: np.ndarray, cold: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     r"""Root r of Bennett's equation from log ratios u at both densities, and both influences.
@@ -55,6 +57,9 @@ def bennett_ratio(hot: np.ndarray, cold: np.ndarray) -> tuple[float, np.ndarray,
     r = float(brentq(gap, low - abs(offset), high + 1.0 + abs(offset), xtol=1e-12, rtol=1e-14))
     up, down = expit(hot - r + offset), expit(r - offset - cold)
     slope = np.mean(up * (1 - up)) + ratio * np.mean(down * (1 - down))
+    if slope == 0.0:
+        # no draw of either could be the other's: r is anything between, and so is its error
+        return r, np.full(hot.shape, NO_OVERLAP), np.full(cold.shape, NO_OVERLAP)
     return r, (up - np.mean(up)) / slope, -ratio * (down - np.mean(down)) / slope
 
 

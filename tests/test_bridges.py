@@ -125,3 +125,9 @@ def test_errors_of_the_pilot_know_of_families(clones):
     plain = np.array([(f.log_z - LOG_Z) / f.mcse * np.sqrt(max(f.clustering, 1)) for f in found])
     if clones > 1:
         assert np.std(plain) > 1.3  # control: without the families the error is too small
+
+
+def test_densities_without_overlap_have_no_error_to_speak_of():
+    _, hot, cold = bennett_ratio(np.full(50, -900.0), np.array([900.0, 901.0]))
+    assert np.sqrt(np.mean(hot**2) / 50) > 1e50
+    assert np.all(np.isfinite(cold))

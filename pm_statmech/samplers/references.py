@@ -200,30 +200,31 @@ def fit_mode(
 ) -> Mixture:
     """Reference of mode m from draws x (n, d) in it, with their scores and log densities.
 
-    As many components as the partition gives the mode, fitted afresh. A single one is the
-    Gaussian with the draws' moments or the one nearest by their scores, whichever fitted to
-    three quarters of them overlaps more with the rest; fewer than 10 d draws lean on their
-    variances. Fewer than ten leave the partition's component.
+    The Gaussian with the draws' moments, the one nearest by their scores, or, where the partition
+    gives the mode several components, as many fitted afresh: whichever, fitted to three
+    quarters of the draws, overlaps most with the rest. Fewer than 10 d draws lean on their
+    variances; fewer than ten leave the partition's component.
     """
     q = density.partition.of_mode(m)
     n, d = x.shape
     if n < FEWEST_DRAWS:
         return q
-    if n < 10 * d:
-        return mixture.leaning(x)
     order = rng.permutation(n)
-    if q.n_components > 1:
-        train_on = x[order[: 2 * mixture.SUBSAMPLE]]
-        return mixture.fit(train_on, q.n_components, rng, mixture.gaussian(train_on))
     train, test = order[: 3 * n // 4], order[3 * n // 4 :]
-    by_moments, by_scores = mixture.gaussian(x), _gaussian_by_scores(x, scores)
-    trial = _gaussian_by_scores(x[train], scores[train])
-    if by_scores is None or trial is None:
-        return by_moments
-    gain = overlap(density, x[test], own[test], m, trial, rng) - overlap(
-        density, x[test], own[test], m, mixture.gaussian(x[train]), rng
-    )
-    return by_scores if gain > 0 else by_moments
+    moments = mixture.gaussian if n >= 10 * d else mixture.leaning
+    trials = [moments(x[train]), _gaussian_by_scores(x[train], scores[train])]
+    if q.n_components > 1 and n >= 10 * d:
+        several = x[train[: 2 * mixture.SUBSAMPLE]]
+        trials.append(mixture.fit(several, q.n_components, rng, mixture.gaussian(several)))
+    shared = [
+        -1.0 if trial is None else overlap(density, x[test], own[test], m, trial, rng)
+        for trial in trials
+    ]
+    best = int(np.argmax(shared))
+    if best == 2 and trials[2] is not None:
+        return trials[2]
+    by_scores = _gaussian_by_scores(x, scores) if best == 1 else None
+    return moments(x) if by_scores is None else by_scores
 
 
 def bridge_draws(

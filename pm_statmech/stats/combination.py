@@ -135,23 +135,28 @@ def _doubts(log_z: float, mcse: float, others: list[str]) -> str:
     return "; ".join([f"its error is {mcse:.2g}"] * bad + others)
 
 
+def _matters(found: PilotEvidence | PosteriorEvidence, thin: np.ndarray) -> bool:
+    """Whether modes that rest on little hold more of Z than its error allows for."""
+    return float(np.sum(found.weights[thin])) > max(found.mcse, NEGLIGIBLE_WEIGHT)
+
+
 def _bridges(
     pilot: PilotEvidence, posterior: PosteriorEvidence, zero: float, zero_error: float
 ) -> list[Estimate]:
     """Both bridges, relative to Z(0): references are absolute, and Z(0) may not be 1."""
-    heavy = pilot.weights > NEGLIGIBLE_WEIGHT
     of_pilot, of_run = [], []
     if pilot.clustering > LARGEST_CLUSTERING:
         of_pilot.append(f"its draws descend from few particles (x{pilot.clustering:.1f})")
-    fewest = float(np.min(pilot.families[heavy], initial=np.inf))
-    if fewest < LEAST_FAMILIES and np.sum(heavy) > 1:
+    thin = pilot.families < LEAST_FAMILIES
+    if len(thin) > 1 and _matters(pilot, thin):
+        fewest = float(np.min(pilot.families[thin & (pilot.weights > NEGLIGIBLE_WEIGHT / 10)]))
         of_pilot.append(f"a mode rests on {fewest:.1f} independent ancestors")
     unseen = float(np.sum(pilot.weights[~posterior.visited]))
     if unseen > min(NEGLIGIBLE_WEIGHT, posterior.mcse):
         of_run.append(f"the run never visited modes of weight {unseen:.1g} that the pilot found")
-    heavy = posterior.weights > NEGLIGIBLE_WEIGHT
-    fewest = float(np.min(posterior.draws[heavy], initial=np.inf))
-    if fewest < LEAST_IN_MODE:
+    thin = posterior.draws < LEAST_IN_MODE
+    if _matters(posterior, thin):
+        fewest = float(np.min(posterior.draws[posterior.visited]))
         of_run.append(f"half of the run has {fewest:.0f} draws in one of the modes")
     return [
         Estimate(
