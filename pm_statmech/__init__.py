@@ -8,6 +8,8 @@ temperatures, read the statistics, look at the plots, ask whether to believe it.
 import arviz_base  # noqa: F401
 
 from pm_statmech import errors, losses, solvable
+from pm_statmech.distributions import ExponentialFamily
+from pm_statmech.exponential_family import Family
 from pm_statmech.gibbs import GibbsLoss, GibbsPotential
 from pm_statmech.minimum import Minimum, minimise
 from pm_statmech.plots import plot_thermodynamics
@@ -28,17 +30,25 @@ from pm_statmech.stats import (
     thermodynamic_integration,
     thermodynamics,
 )
+from pm_statmech.supports import Binary, Finite, Integers, Product, Spins
 from pm_statmech.tempering import TemperedModel, TemperedTerm, temper, tempered_model
 from pm_statmech.trace_bridge import bridge
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Binary",
     "ExpectedLoss",
+    "ExponentialFamily",
+    "Family",
     "Finding",
+    "Finite",
     "GibbsLoss",
     "GibbsPotential",
+    "Integers",
     "Minimum",
+    "Product",
+    "Spins",
     "TemperedModel",
     "TemperedTerm",
     "Verdict",

@@ -57,6 +57,14 @@ class EvidenceError(PmStatmechError, ValueError):
     """An evidence that these draws cannot give."""
 
 
+class SupportError(PmStatmechError, ValueError):
+    """A set that is empty, repeats a state, or that a value or a statistic does not fit."""
+
+
+class FamilyError(PmStatmechError, ValueError):
+    """An exponential family that cannot be normalised or summed, or parameters that are not its."""
+
+
 class TreeError(PmStatmechError, ValueError):
     """A DataTree that lacks what a statistic reads."""
 

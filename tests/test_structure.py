@@ -13,8 +13,10 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # each layer may import from those before it, and from itself
 LAYERS = [
-    ("errors", "native_code", "ladder", "bridges", "transitions", "losses"),
-    ("gibbs",),
+    ("errors", "native_code", "ladder", "bridges", "transitions", "losses", "supports"),
+    ("log_partition",),
+    ("exponential_family",),
+    ("distributions", "gibbs"),
     ("tempering",),
     ("integer_support", "energy_function"),
     ("datatree", "minimum", "solvable"),
@@ -28,7 +30,9 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # mathematics knows neither PyMC nor ArviZ; the densities of PyMC's distributions are the exception
-MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "losses/loss.py",
+MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "supports.py",
+               "exponential_family.py", "log_partition/table.py", "log_partition/fold.py",
+               "log_partition/pairwise.py", "losses/loss.py",
                "losses/location.py", "losses/margin.py", "losses/scoring.py"]  # fmt: skip
 
 

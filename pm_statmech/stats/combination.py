@@ -4,7 +4,7 @@ Four estimates are made, two from the particles of the pilot and two from the dr
 
 - *pilot bridge*: the pilot's particles at the target, each half against references fitted on
   the other;
-- *posterior bridge*: the draws of the run, half of the chains against references fitted on the
+- *posterior bridge*: the draws of the run, half of each chain against references fitted on the
   others;
 - *pilot ladder*: MBAR over the pilot's stages, from the prior to the target;
 - *mbar*: the same over all rungs of the run.

@@ -1,0 +1,168 @@
+r"""Exponential families with any sufficient statistics on a finite support.
+
+.. math:: p(x; \eta) = h(x)\, e^{\eta \cdot T(x) - A(\eta)}, \qquad
+          A(\eta) = \log \sum_x h(x)\, e^{\eta \cdot T(x)}
+
+.. math:: \nabla A(\eta) = E_\eta[T], \qquad \nabla^2 A(\eta) = \operatorname{Cov}_\eta(T)
+
+The last is the Fisher information. Everything is a PyTensor expression of eta, exact, and
+differentiates.
+
+Source: Wainwright and Jordan (2008), Graphical models, exponential families, and variational
+inference, Found. Trends Mach. Learn. 1(1-2), chapter 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import pytensor
+import pytensor.tensor as pt
+from pytensor.gradient import jacobian
+from pytensor.graph.replace import graph_replace
+
+from pm_statmech.errors import FamilyError
+from pm_statmech.log_partition.pairwise import Pairwise, find_pairwise
+from pm_statmech.log_partition.table import (
+    Table,
+    evaluator,
+    over_states,
+    statistics_and_base,
+    tabulate,
+)
+from pm_statmech.supports import Support
+
+# a table of so many numbers is as fast as the fold, and differentiates to any order
+SMALL_TABLE = 2**14
+
+
+@dataclass(frozen=True)
+class Family:
+    r"""An exponential family on a finite support.
+
+    .. math:: p(x; \eta) = h(x)\, e^{\eta \cdot T(x) - A(\eta)}
+
+    Parameters
+    ----------
+    statistics
+        x -> a list of tensors, numbers or not; T(x) is all of their entries, K in number.
+    support
+        one of `Finite`, `Integers`, `Spins`, `Binary`, `Product`.
+    log_base
+        x -> log h(x), -inf where h is 0; by default h = 1.
+
+    Raises
+    ------
+    FamilyError
+        statistics that are not a list or not finite; a base that is 0 everywhere; a support of
+        more states than an exact engine sums.
+
+    Examples
+    --------
+    >>> import pm_statmech as pms
+    >>> die = pms.Family(lambda x: [x], pms.Integers(1, 6))
+    >>> round(float(die.mean_statistics([0.0]).eval()[0]), 6)
+    3.5
+    """
+
+    statistics: Callable
+    support: Support
+    log_base: Callable | None = None
+
+    @cached_property
+    def _evaluate(self) -> Callable:
+        return evaluator(self.statistics, self.log_base, self.support)
+
+    @cached_property
+    def n_statistics(self) -> int:
+        """K."""
+        return self._evaluate(self.support.states(0, 1))[0].shape[1]
+
+    @cached_property
+    def engine(self) -> Table | Pairwise:
+        """How A is computed: a table of all states, or the fold of binary entries."""
+        n_cells = self.support.n_states * (self.n_statistics + 1)
+        if n_cells > SMALL_TABLE:
+            found = find_pairwise(self._evaluate, self.support)
+            if found is not None:
+                return found
+        return self.table
+
+    @cached_property
+    def table(self) -> Table:
+        """All states with their statistics, where they fit."""
+        return tabulate(self._evaluate, self.support, self.n_statistics + 1)
+
+    def weights(self, eta):
+        """Eta with the power of the base, which is 1, as one more entry (..., K + 1)."""
+        eta = pt.cast(pt.as_tensor_variable(eta), "float64")
+        if eta.type.ndim < 1:
+            raise FamilyError("eta is a number; its last axis runs over the statistics.")
+        last = eta.type.shape[-1]
+        if last is not None and last != self.n_statistics:
+            raise FamilyError(
+                f"eta has {last} entries along its last axis, for {self.n_statistics} statistics."
+            )
+        return pt.concatenate([eta, pt.ones_like(eta[..., :1])], axis=-1)
+
+    def _statistics_at(self, x):
+        """T(x) and log h(x), as the K + 1 entries of the last axis."""
+        one = pt.tensor("x", shape=self.support.shape, dtype="float64")
+        joined = statistics_and_base(self.statistics, self.log_base, self.support, one)
+        return over_states(joined, one, pt.cast(x, "float64"))
+
+    def log_partition(self, eta):
+        """A(eta) (...) for eta (..., K)."""
+        return self.engine.log_partition(self.weights(eta))
+
+    def log_prob(self, x, eta):
+        r"""Log p(x; eta) (...), of x (..., \*shape) and eta (..., K); -inf off the support."""
+        x = pt.as_tensor_variable(x)
+        weights = self.weights(eta)
+        inside = self.support.contains(x)
+        # a state of the support stands in for others, so that no gradient is NaN there
+        state = pt.constant(self.support.states(0, 1)[0])
+        own = pt.switch(pt.shape_padright(inside, len(self.support.shape)), x, state)
+        T = self._statistics_at(own)
+        # 0 times -inf: a base of 0 has no gradient in eta, and its power is 1
+        exponent = pt.sum(weights[..., :-1] * T[..., :-1], axis=-1) + T[..., -1]
+        return pt.switch(inside, exponent - self.engine.log_partition(weights), -pt.inf)
+
+    def _derivatives(self, eta):
+        """Gradient of A in (eta, power of the base): E[T] with E[log h] as the last entry."""
+        weights = self.weights(eta)
+        free = weights.type("weights")
+        gradient = pytensor.grad(pt.sum(self.engine.log_partition(free)), free)
+        return graph_replace(gradient, {free: weights})
+
+    def mean_statistics(self, eta):
+        """E[T] = grad A(eta), (..., K)."""
+        return self._derivatives(eta)[..., :-1]
+
+    def covariance(self, eta):
+        """Cov(T), the Hessian of A and the Fisher information, (K, K) of one eta (K,)."""
+        eta = pt.cast(pt.as_tensor_variable(eta), "float64")
+        if eta.type.ndim != 1:
+            raise FamilyError("covariance takes one eta (K,); vectorize it for more.")
+        free = eta.type("eta")
+        gradient = pytensor.grad(self.log_partition(free), free)
+        return graph_replace(jacobian(gradient, free, vectorize=True), {free: eta})
+
+    def entropy(self, eta):
+        r"""Shannon entropy :math:`A - \eta \cdot E[T] - E[\log h]` in nats, (...)."""
+        return self.cross_entropy(eta, eta)
+
+    def cross_entropy(self, eta, other):
+        r"""Expected log loss :math:`-E_\eta[\log p(x; \eta')]` of another member, (...)."""
+        weights = self.weights(other)
+        lean = pt.sum(weights * self._derivatives(eta), axis=-1)
+        return self.engine.log_partition(weights) - lean
+
+    def kl(self, eta, other):
+        r"""Relative entropy of p_eta to another member in nats, at least 0, (...).
+
+        .. math:: A(\eta') - A(\eta) - (\eta' - \eta) \cdot E_\eta[T]
+        """
+        return self.cross_entropy(eta, other) - self.entropy(eta)

@@ -1,0 +1,240 @@
+r"""Sets that an exponential family lives on: finite ones, which are summed over exactly.
+
+Each knows how many states it has, lists them, and says symbolically whether a value is one of
+them. A state is a number, shape (), or a vector of n, shape (n,).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol
+
+import numpy as np
+import pytensor.tensor as pt
+
+from pm_statmech.errors import SupportError
+
+
+class Support(Protocol):
+    """What a `Family` asks of a set."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a state."""
+
+    @property
+    def dtype(self) -> str:
+        """Of a state."""
+
+    @property
+    def n_states(self) -> int:
+        """How many there are."""
+
+    def states(self, first: int, last: int) -> np.ndarray:
+        """States number first to last - 1, (last - first, *shape), in float64."""
+
+    def contains(self, x):
+        """Whether x (..., *shape) is a state, symbolically (...)."""
+
+
+def _digits(first: int, last: int, sizes: tuple[int, ...]) -> np.ndarray:
+    """Digits (last - first, n) of numbers in mixed radix, the last digit running fastest."""
+    return np.stack(np.unravel_index(np.arange(first, last), sizes), axis=-1)
+
+
+@dataclass(frozen=True)
+class Finite:
+    """A list of numbers (S,), or of vectors (S, n).
+
+    Raises
+    ------
+    SupportError
+        no state, one that is not finite, or one that is there twice.
+    """
+
+    values: tuple
+
+    def __init__(self, values) -> None:
+        array = np.asarray(values, dtype=np.float64)
+        if array.ndim not in (1, 2) or array.size == 0:
+            raise SupportError(f"Finite takes (S,) numbers or (S, n) vectors, not {array.shape}.")
+        if not np.all(np.isfinite(array)):
+            raise SupportError("a state of Finite is not finite.")
+        if len(np.unique(array, axis=0)) < len(array):
+            raise SupportError("Finite has a state twice: its weight would count twice.")
+        rows = array.tolist()
+        object.__setattr__(self, "values", tuple(map(tuple, rows) if array.ndim == 2 else rows))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """() or (n,)."""
+        return np.shape(self.values)[1:]
+
+    @property
+    def dtype(self) -> str:
+        """Integers where all states are."""
+        array = np.asarray(self.values)
+        return "int64" if np.all(array == np.round(array)) else "float64"
+
+    @property
+    def n_states(self) -> int:
+        """S."""
+        return len(self.values)
+
+    def states(self, first: int, last: int) -> np.ndarray:
+        """Some of the list."""
+        return np.asarray(self.values[first:last], dtype=np.float64)
+
+    def contains(self, x):
+        """Equal to one of them."""
+        states = pt.constant(self.states(0, self.n_states))
+        if not self.shape:
+            return pt.any(pt.eq(x[..., None], states), axis=-1)
+        return pt.any(pt.all(pt.eq(x[..., None, :], states), axis=-1), axis=-1)
+
+
+@dataclass(frozen=True)
+class Integers:
+    """The integers from low to high, both included."""
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if not (float(self.low).is_integer() and float(self.high).is_integer()):
+            raise SupportError(f"Integers({self.low}, {self.high}): both ends are finite integers.")
+        if self.low > self.high:
+            raise SupportError(f"Integers({self.low}, {self.high}) is empty.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """()."""
+        return ()
+
+    @property
+    def dtype(self) -> str:
+        """int64."""
+        return "int64"
+
+    @property
+    def n_states(self) -> int:
+        """High - low + 1."""
+        return int(self.high) - int(self.low) + 1
+
+    def states(self, first: int, last: int) -> np.ndarray:
+        """Counting from low."""
+        return int(self.low) + np.arange(first, last, dtype=np.float64)
+
+    def contains(self, x):
+        """An integer between the ends."""
+        return pt.ge(x, self.low) & pt.le(x, self.high) & pt.eq(x, pt.floor(x))
+
+
+@dataclass(frozen=True)
+class Product:
+    """Vectors whose i-th entry is a state of the i-th support, each of numbers."""
+
+    parts: tuple[Support, ...]
+
+    def __init__(self, *parts: Support) -> None:
+        if not parts or any(part.shape for part in parts):
+            raise SupportError("Product takes one or more supports whose states are numbers.")
+        object.__setattr__(self, "parts", parts)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n,)."""
+        return (len(self.parts),)
+
+    @property
+    def dtype(self) -> str:
+        """Integers where all parts are."""
+        return "int64" if all(part.dtype == "int64" for part in self.parts) else "float64"
+
+    @property
+    def n_states(self) -> int:
+        """Product of the parts' numbers."""
+        return prod(part.n_states for part in self.parts)
+
+    def states(self, first: int, last: int) -> np.ndarray:
+        """The last entry runs fastest."""
+        digits = _digits(first, last, tuple(part.n_states for part in self.parts))
+        columns = [part.states(0, part.n_states)[digits[:, i]] for i, part in enumerate(self.parts)]
+        return np.stack(columns, axis=-1)
+
+    def contains(self, x):
+        """Each entry in its part."""
+        inside = [part.contains(x[..., i]) for i, part in enumerate(self.parts)]
+        return pt.all(pt.stack(inside, axis=-1), axis=-1)
+
+
+@dataclass(frozen=True)
+class Spins:
+    """Vectors of n spins, each -1 or +1."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        _check_length(self.n, "Spins")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n,)."""
+        return (self.n,)
+
+    @property
+    def dtype(self) -> str:
+        """int64."""
+        return "int64"
+
+    @property
+    def n_states(self) -> int:
+        """2^n."""
+        return 2**self.n
+
+    def states(self, first: int, last: int) -> np.ndarray:
+        """The last spin runs fastest, from -1 to +1."""
+        return 2.0 * _digits(first, last, (2,) * self.n) - 1.0
+
+    def contains(self, x):
+        """Every entry -1 or +1."""
+        return pt.all(pt.eq(x, -1) | pt.eq(x, 1), axis=-1)
+
+
+@dataclass(frozen=True)
+class Binary:
+    """Vectors of n entries, each 0 or 1."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        _check_length(self.n, "Binary")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n,)."""
+        return (self.n,)
+
+    @property
+    def dtype(self) -> str:
+        """int64."""
+        return "int64"
+
+    @property
+    def n_states(self) -> int:
+        """2^n."""
+        return 2**self.n
+
+    def states(self, first: int, last: int) -> np.ndarray:
+        """The last entry runs fastest, from 0 to 1."""
+        return _digits(first, last, (2,) * self.n).astype(np.float64)
+
+    def contains(self, x):
+        """Every entry 0 or 1."""
+        return pt.all(pt.eq(x, 0) | pt.eq(x, 1), axis=-1)
+
+
+def _check_length(n: int, name: str) -> None:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise SupportError(f"{name}({n}): the number of entries is a positive integer.")
