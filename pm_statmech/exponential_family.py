@@ -18,12 +18,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import jacobian
 from pytensor.graph.replace import graph_replace
+from pytensor.tensor import TensorConstant
+from pytensor.tensor.blockwise import Blockwise
 
-from pm_statmech.errors import FamilyError
+from pm_statmech.errors import FamilyError, SupportError
+from pm_statmech.log_partition.matching import MomentMatch, check_identified, check_inside
 from pm_statmech.log_partition.pairwise import Pairwise, find_pairwise
 from pm_statmech.log_partition.table import (
     Table,
@@ -166,3 +170,63 @@ class Family:
         .. math:: A(\eta') - A(\eta) - (\eta' - \eta) \cdot E_\eta[T]
         """
         return self.cross_entropy(eta, other) - self.entropy(eta)
+
+    def fit_moments(self, mean):
+        r"""Natural parameters whose mean statistics are `mean`, (..., K); the inverse of grad A.
+
+        .. math:: \eta^*(\mu) = \arg\max_\eta\; \eta \cdot \mu - A(\eta)
+
+        It is also the member of the family that maximises entropy relative to the base under
+        these means, and the maximum likelihood estimate from data that have them. It
+        differentiates by the implicit function theorem.
+
+        Raises
+        ------
+        FamilyError
+            means that are numbers and not inside the convex hull of the statistics (means that
+            are random give NaN there), statistics of which some follow from others, or a
+            support too large for a table.
+
+        Examples
+        --------
+        >>> import pm_statmech as pms
+        >>> die = pms.Family(lambda x: [x], pms.Integers(1, 6))
+        >>> round(float(die.fit_moments([4.5]).eval()[0]), 6)
+        0.371049
+        """
+        mean = pt.cast(pt.as_tensor_variable(mean), "float64")
+        self.weights(mean)
+        T, log_h = self.table.statistics[:, :-1], self.table.statistics[:, -1]
+        check_identified(T)
+        if isinstance(mean, TensorConstant):
+            for row in np.reshape(mean.data, (-1, self.n_statistics)):
+                check_inside(row, T)
+        return Blockwise(MomentMatch())(mean, pt.constant(T), pt.constant(log_h))
+
+    def conjugate(self, mean):
+        r"""Convex conjugate :math:`A^*(\mu) = \max_\eta \eta \cdot \mu - A(\eta)`, (...).
+
+        Minus the largest entropy relative to the base under these means.
+        """
+        mean = pt.cast(pt.as_tensor_variable(mean), "float64")
+        eta = self.fit_moments(mean)
+        return pt.sum(eta * mean, axis=-1) - self.log_partition(eta)
+
+    def fit(self, data):
+        r"""Maximum likelihood estimate (K,) from observations (N, \*shape).
+
+        Raises
+        ------
+        SupportError
+            an observation that is not a state of the support.
+        FamilyError
+            data whose mean statistics lie on the edge of the hull, such as a count that never
+            varies: the likelihood then has no maximum. See `fit_moments`.
+        """
+        data = np.asarray(data, dtype=np.float64)
+        inside = self.support.contains(pt.constant(data)).eval(mode="FAST_COMPILE")
+        if data.ndim != 1 + len(self.support.shape) or not np.all(inside):
+            wrong = data[np.argmin(inside)] if np.ndim(inside) == 1 else data
+            raise SupportError(f"{wrong} is not a state of {self.support}.")
+        mean = np.mean(self._evaluate(data)[0], axis=0)
+        return self.fit_moments(mean).eval(mode="FAST_COMPILE")

@@ -260,6 +260,53 @@ def test_fold_and_table_agree(monkeypatch):
         )
 
 
+# three states have room for two parameters only
+@pytest.mark.parametrize("name", [n for n in FAMILIES if n != "vectors"])
+def test_fitting_moments_inverts_the_mean(name):
+    family = FAMILIES[name]
+    etas = eta_of(family, 6, (2,))
+    means = value(family.mean_statistics(etas))
+    np.testing.assert_allclose(value(family.fit_moments(means)), etas, rtol=1e-8, atol=1e-8)
+    # duality: A*(mu) = eta . mu - A(eta) = -entropy - E[log h]
+    conjugate = np.sum(etas * means, axis=-1) - value(family.log_partition(etas))
+    np.testing.assert_allclose(value(family.conjugate(means)), conjugate, rtol=1e-10, atol=1e-10)
+
+
+def test_the_gradient_of_a_fit_is_the_inverse_covariance():
+    family = FAMILIES["two moments"]
+    eta = np.array([0.2, -0.05])
+    mean = pt.vector("mean", shape=(2,))
+    fitted = family.fit_moments(mean)
+    gradient = pytensor.grad(fitted[0], mean)
+    conjugate = pytensor.grad(family.conjugate(mean), mean)
+    function = pytensor.function([mean], [fitted, gradient, conjugate], mode="NUMBA")
+    at = value(family.mean_statistics(eta))
+    found, row, slope = function(at)
+    np.testing.assert_allclose(found, eta, atol=1e-10)
+    np.testing.assert_allclose(row, np.linalg.inv(value(family.covariance(eta)))[0], rtol=1e-8)
+    # grad A* is eta itself
+    np.testing.assert_allclose(slope, eta, atol=1e-9)
+    assert np.all(np.isnan(function(np.array([9.0, 1.0]))[0]))
+
+
+@pytest.mark.parametrize("mean", [2.5, 5.9])
+def test_dice_of_given_mean_are_those_of_the_references(mean):
+    found = value(FAMILIES["die"].fit_moments([mean]))
+    assert found[0] == pytest.approx(float(RECORDS[f"dice_mean_{mean}"]["lambda_"]), rel=1e-11)
+
+
+def test_maximum_likelihood_from_data():
+    rng = np.random.default_rng(8)
+    counts = rng.binomial(8, 0.3, size=500)
+    found = FAMILIES["binomial"].fit(counts)
+    rate = counts.mean() / 8
+    assert found[0] == pytest.approx(np.log(rate / (1 - rate)), rel=1e-10)
+    spins = rng.choice([-1, 1], size=(300, 4), p=[0.3, 0.7])
+    eta = FAMILIES["spins"].fit(spins)
+    means = value(FAMILIES["spins"].mean_statistics(eta))
+    np.testing.assert_allclose(means[:4], spins.mean(axis=0), atol=1e-11)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
@@ -288,6 +335,18 @@ def test_fold_and_table_agree(monkeypatch):
             errors.FamilyError, "3 entries.*2 statistics",
         ),
         (lambda: FAMILIES["die"].log_partition(1.0), errors.FamilyError, "a number"),
+        (lambda: FAMILIES["die"].fit_moments([6.5]), errors.FamilyError, "outside the convex hull"),
+        (lambda: FAMILIES["die"].fit_moments([6.0]), errors.FamilyError, "on the edge"),
+        (
+            lambda: FAMILIES["two moments"].fit_moments([0.0, 0.0]),
+            errors.FamilyError, "on the edge",
+        ),
+        (lambda: FAMILIES["die"].fit([1, 2, 7]), errors.SupportError, "7.* is not a state"),
+        (lambda: FAMILIES["die"].fit([2, 2, 2.5]), errors.SupportError, "2.5 is not a state"),
+        (
+            lambda: pms.Family(lambda x: [x, 2 * x + 1], pms.Integers(0, 4)).fit([1, 2]),
+            errors.FamilyError, "some follow from the others",
+        ),
         (
             lambda: pms.Family(
                 lambda x: [pt.prod(x), x], pms.Spins(20)
