@@ -72,9 +72,21 @@ def test_two_phases_are_named_at_their_rung():
     assert "two phases coexist" in found.sentence
 
 
-def test_the_rate_of_restarts_without_rejections_is_one_in_two_scans():
-    assert expected_restarts(np.zeros(5), 1000) == pytest.approx(500.0)
-    assert expected_restarts(np.array([0.5, 0.5]), 1000) == pytest.approx(1000 / 6)
+def test_restarts_without_rejections_come_every_other_scan():
+    assert expected_restarts(np.zeros(5), 1000) == pytest.approx(500.0, abs=4)
+    # beyond the simulated scans at the rate of the theory
+    few, many = (expected_restarts(np.array([0.5, 0.5]), n) for n in (2000, 8000))
+    assert few == pytest.approx(2000 / 6, rel=0.05)
+    assert many - few == pytest.approx(6000 / 6)
+
+
+def test_a_long_ladder_takes_time_before_the_first_replica_has_come_through():
+    rejections = np.full(55, 0.5)
+    rate = 1 / (2 + 2 * 55)
+    assert expected_restarts(rejections, 300) < 0.2 * 300 * rate
+    assert expected_restarts(rejections, 1000) < 0.5 * 1000 * rate
+    gained = expected_restarts(rejections, 40_000) - expected_restarts(rejections, 20_000)
+    assert gained == pytest.approx(20_000 * rate)
 
 
 def unequal_modes(d=10, sds=(1.0, 0.25)):
