@@ -167,7 +167,7 @@ def bridge(
     )
     evidence = posterior_bridge(group)
     rests_on = evidence.draws[evidence.weights > NEGLIGIBLE_WEIGHT]
-    if np.min(rests_on) < LEAST_IN_MODE:
+    if np.min(rests_on, initial=np.inf) < LEAST_IN_MODE:
         warnings.warn(
             f"one of the modes of the trace has {np.min(rests_on):.0f} draws in one half of it: "
             "its part of log Z, and the error, rest on these. Draw more, or use sample_tempered.",

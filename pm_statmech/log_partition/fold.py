@@ -29,7 +29,6 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch import basic as numba_basic
 from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
 
-MOST_SPINS = 28
 # raise this when the compiled code changes: the disk cache knows nothing of it
 VERSION = 1
 

@@ -149,7 +149,7 @@ def _bridges(
         of_pilot.append(f"its draws descend from few particles (x{pilot.clustering:.1f})")
     thin = pilot.families < LEAST_FAMILIES
     if len(thin) > 1 and _matters(pilot, thin):
-        fewest = float(np.min(pilot.families[thin & (pilot.weights > NEGLIGIBLE_WEIGHT / 10)]))
+        fewest = float(np.min(pilot.families[thin]))
         of_pilot.append(f"a mode rests on {fewest:.1f} independent ancestors")
     unseen = float(np.sum(pilot.weights[~posterior.visited]))
     if unseen > min(NEGLIGIBLE_WEIGHT, posterior.mcse):
