@@ -117,6 +117,12 @@ class Family:
         joined = statistics_and_base(self.statistics, self.log_base, self.support, one)
         return over_states(joined, one, pt.cast(x, "float64"))
 
+    def _in_place_of(self, x, inside):
+        """Return x where it is inside, and elsewhere a state of positive base: all is finite there."""
+        is_table = isinstance(self.engine, Table)
+        state = (self.table.states if is_table else self.support.states(0, 1))[0]
+        return pt.switch(pt.shape_padright(inside, len(self.support.shape)), x, pt.constant(state))
+
     def log_partition(self, eta):
         """A(eta) (...) for eta (..., K)."""
         return self.engine.log_partition(self.weights(eta))
@@ -126,12 +132,13 @@ class Family:
         x = pt.as_tensor_variable(x)
         weights = self.weights(eta)
         inside = self.support.contains(x)
-        # a state of the support stands in for others, so that no gradient is NaN there
-        state = pt.constant(self.support.states(0, 1)[0])
-        own = pt.switch(pt.shape_padright(inside, len(self.support.shape)), x, state)
-        T = self._statistics_at(own)
-        # 0 times -inf: a base of 0 has no gradient in eta, and its power is 1
-        exponent = pt.sum(weights[..., :-1] * T[..., :-1], axis=-1) + T[..., -1]
+        if self.log_base is not None:
+            inside = inside & pt.gt(
+                self._statistics_at(self._in_place_of(x, inside))[..., -1], -np.inf
+            )
+        # statistics may be infinite where the base is 0, and so would be their gradient
+        T = self._statistics_at(self._in_place_of(x, inside))
+        exponent = pt.sum(weights * T, axis=-1)
         return pt.switch(inside, exponent - self.engine.log_partition(weights), -pt.inf)
 
     def _derivatives(self, eta):

@@ -6,7 +6,7 @@ r"""Signs of a first-order transition along a ladder: phases that coexist and do
 
 .. math:: \tau = \left(2 + 2 \sum_k \frac{r_k}{1 - r_k}\right)^{-1} \text{ a scan}
 
-  that swap rejections r_k allow where rungs explore well.
+  that swap rejections r_k allow where rungs explore well (simulated, where scans are few).
 - *Ladders disagree* on the energy of a rung.
 - *A mode that only a search found*, which the ladder itself cannot weigh.
 

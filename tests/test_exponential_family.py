@@ -307,6 +307,39 @@ def test_maximum_likelihood_from_data():
     np.testing.assert_allclose(means[:4], spins.mean(axis=0), atol=1e-11)
 
 
+@pytest.mark.parametrize("eta", [0.7, -0.7])
+def test_a_state_of_zero_base_may_have_an_infinite_statistic(eta):
+    """x^eta on 1, ..., 5: zero is in the support, log 0 is not looked at."""
+    family = pms.Family(
+        lambda x: [pt.log(x)], pms.Integers(0, 5), lambda x: pt.switch(pt.gt(x, 0), 0.0, -np.inf)
+    )
+    free = pt.vector("eta", shape=(1,))
+    log_p = family.log_prob(np.arange(6), free)
+    slope = pytensor.grad(pt.sum(log_p[1:]) + pt.switch(log_p[0] > -1, log_p[0], 0.0), free)
+    found = value(log_p, {free: [eta]})
+    weights = np.arange(1, 6) ** eta
+    assert found[0] == -np.inf
+    np.testing.assert_allclose(found[1:], np.log(weights / weights.sum()), rtol=1e-12)
+    assert np.all(np.isfinite(value(slope, {free: [eta]})))
+
+
+def test_an_offset_of_a_statistic_costs_no_moment_its_fit():
+    far = pms.Family(lambda x: [x + 1e6, (x - 3) ** 2], pms.Integers(0, 9))
+    near = pms.Family(lambda x: [x, (x - 3) ** 2], pms.Integers(0, 9))
+    means = np.array([4.25, 6.0])
+    np.testing.assert_allclose(
+        value(far.fit_moments(means + np.array([1e6, 0.0]))),
+        value(near.fit_moments(means)),
+        rtol=1e-8,
+    )
+
+
+def test_a_small_statistic_of_three_entries_is_not_taken_for_a_pairwise_one(monkeypatch):
+    monkeypatch.setattr(exponential_family, "SMALL_TABLE", 0)
+    family = pms.Family(lambda x: [1e6 * x[0], 1e-6 * x[0] * x[1] * x[2]], pms.Spins(3))
+    assert isinstance(family.engine, Table)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [

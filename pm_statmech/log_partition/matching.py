@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 import pytensor.tensor as pt
 from numba import njit
+from pytensor.gradient import grad_not_implemented
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch import basic as numba_basic
@@ -27,26 +28,22 @@ from pm_statmech.errors import FamilyError
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-12
 # raise this when the compiled code changes: the disk cache knows nothing of it
-VERSION = 1
+VERSION = 2
 
 
 @njit(cache=True)
-def _objective(eta, mean, T, log_h, p):
-    """A(eta) - eta . mean, and p (S,) <- probabilities."""
+def _objective(eta, centred, log_h, p):
+    """A(eta) - eta . mean from T - mean (S, K), and p (S,) <- probabilities."""
     top = -np.inf
-    for s in range(T.shape[0]):
-        exponent = log_h[s]
-        for k in range(T.shape[1]):
-            exponent += T[s, k] * eta[k]
-        p[s] = exponent
-        top = max(top, exponent)
+    for s in range(centred.shape[0]):
+        p[s] = log_h[s] + np.dot(centred[s], eta)
+        top = max(top, p[s])
     total = 0.0
-    for s in range(T.shape[0]):
+    for s in range(centred.shape[0]):
         p[s] = np.exp(p[s] - top)
         total += p[s]
-    for s in range(T.shape[0]):
-        p[s] /= total
-    return top + np.log(total) - np.dot(eta, mean)
+    p /= total
+    return top + np.log(total)
 
 
 @njit(cache=True)
@@ -59,32 +56,24 @@ def match_moments(mean, T, log_h):
         (K,); T, log_h : (S, K), (S,) the table.
     """
     n_states, n = T.shape
+    # relative to the mean, so that no offset of a statistic costs digits
+    centred = T - mean
     # in units of the statistics' own ranges
     scale = np.ones(n)
     for k in range(n):
         scale[k] = max(np.max(T[:, k]) - np.min(T[:, k]), 1e-300)
     eta, p, trial_p = np.zeros(n), np.empty(n_states), np.empty(n_states)
-    value = _objective(eta, mean, T, log_h, p)
+    value = _objective(eta, centred, log_h, p)
     for _ in range(MAX_ITERATIONS):
-        gradient = -mean.copy()
-        for s in range(n_states):
-            for k in range(n):
-                gradient[k] += p[s] * T[s, k]
-        if np.max(np.abs(gradient) / scale) < TOLERANCE:
+        gradient = np.dot(p, centred)
+        residual = np.max(np.abs(gradient) / scale)
+        if residual < TOLERANCE:
             return eta
-        hessian = np.zeros((n, n))
-        for s in range(n_states):
-            for k in range(n):
-                for j in range(k + 1):
-                    hessian[k, j] += (
-                        p[s] * (T[s, k] - mean[k] - gradient[k]) * (T[s, j] - mean[j] - gradient[j])
-                    )
-        for k in range(n):
-            for j in range(k):
-                hessian[j, k] = hessian[k, j]
+        deviation = centred - gradient
+        hessian = np.dot(deviation.T * p, deviation)
         # near the edge of the hull the covariance is almost singular
         for k in range(n):
-            hessian[k, k] += 1e-12 * scale[k] ** 2 * min(1.0, np.max(np.abs(gradient) / scale))
+            hessian[k, k] += 1e-12 * scale[k] ** 2 * min(1.0, residual)
         step = np.linalg.solve(hessian, -gradient)
         slope = np.dot(step, gradient)
         if not slope < 0.0:
@@ -92,7 +81,7 @@ def match_moments(mean, T, log_h):
         length, accepted = 1.0, False
         for _ in range(60):
             trial = eta + length * step
-            trial_value = _objective(trial, mean, T, log_h, trial_p)
+            trial_value = _objective(trial, centred, log_h, trial_p)
             # rounding hides a decrease below 1e-15 of the value itself
             if trial_value <= value + 1e-4 * length * slope + 1e-15 * (1.0 + abs(value)):
                 accepted = True
@@ -133,7 +122,12 @@ class MomentMatch(Op):
         centred = T - mean
         covariance = pt.dot(centred.T * p, centred)
         to_mean = pt.linalg.solve(covariance, cotangents[0], assume_a="pos")
-        return [to_mean, pt.zeros_like(T), pt.zeros_like(log_h)]
+        why = "a table is a constant"
+        return [
+            to_mean,
+            grad_not_implemented(self, 1, T, why),
+            grad_not_implemented(self, 2, log_h, why),
+        ]
 
 
 @register_funcify_default_op_cache_key(MomentMatch)

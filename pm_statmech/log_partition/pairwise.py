@@ -77,7 +77,7 @@ def find_pairwise(evaluate: Callable, support: Support) -> Pairwise | None:
     constant = none + np.sum(singles, axis=0) - np.sum(pairs, axis=0)
     # most statistics need few of the coefficients
     coefficients = csr_array(np.concatenate([constant[None], singles, pairs]))
-    allowed = TOLERANCE * (1 + np.max(np.abs(values)))
+    allowed = TOLERANCE * np.max(np.abs(values), axis=0)
     for states, T, log_h in chunks(evaluate, support):
         s = states if isinstance(support, Spins) else 2 * states - 1
         gap = np.abs(_features(s) @ coefficients - np.column_stack([T, log_h]))

@@ -6,7 +6,7 @@ the step are drawn anew for each move, so that no trajectory resonates with a mo
 
 Sources: Duane, Kennedy, Pendleton, Roweth (1987), Phys. Lett. B 195; Neal (2011), Handbook of
 MCMC, chapter 5, for random lengths; Beskos, Pillai, Roberts, Sanz-Serna, Stuart (2013),
-Bernoulli 19, proposition 3.4 and theorem 3.6, for acceptance against step.
+Bernoulli 19, for acceptance against step.
 """
 
 from __future__ import annotations

@@ -4,13 +4,15 @@ import warnings
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 import pytest
 from scipy import stats
 from scipy.special import betaln
 
 import pm_statmech as pms
 from pm_statmech import errors
-from pm_statmech.samplers.prior_draws import compile_prior_draws
+from pm_statmech.samplers.annealing import in_halves
+from pm_statmech.samplers.prior_draws import checked_prior_sample, compile_prior_draws
 
 from ..conftest import POINTWISE_OFF, within
 
@@ -71,3 +73,22 @@ def test_the_few_draws_that_round_to_the_edge_of_the_support_are_drawn_again():
 def test_a_prior_with_mass_on_the_edge_is_named():
     with pytest.raises(errors.ImproperPriorError, match=r"0\.0\d+ of the prior draws of p.*edge"):
         pms.sample_tempered(50, model=binomial(0.05), random_seed=1, quiet=True)
+
+
+def test_copies_of_a_draw_are_one_family():
+    with pm.Model() as model:
+        x = pm.Normal("x", 0, 1, shape=2)
+        pm.Potential("constraint", -3.0 * pt.sum(x**2))
+        pm.Normal("y", x, 1.0, observed=[0.5, 0.5])
+    split = pms.tempered_model(model)
+    energy_function = split.compile()
+    prior = compile_prior_draws(split, energy_function)
+    sample = checked_prior_sample(split, energy_function, prior, 4000, np.random.default_rng(1))
+    distinct = len(np.unique(sample.x, axis=0))
+    assert distinct < 3900
+    assert len(np.unique(sample.family)) == distinct
+    same = np.all(sample.x[1:] == sample.x[:-1], axis=1)
+    np.testing.assert_array_equal(same, sample.family[1:] == sample.family[:-1])
+    # which the pilot's bookkeeping begins with
+    halves = in_halves(sample.x, sample.values, sample.family)
+    np.testing.assert_array_equal(halves.family.ravel(), sample.family)

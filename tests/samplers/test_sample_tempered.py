@@ -268,3 +268,17 @@ def test_initvals_leave_log_z_alone_and_are_checked():
     ):
         with pytest.raises((ValueError, pms.errors.PmStatmechError), match=message):
             pms.sample_tempered(model=system.model(), initvals=bad, random_seed=3, quiet=True)
+
+
+@pytest.mark.parametrize("wanted", [0.6, 0.95])
+def test_tuning_brings_moves_to_the_wanted_acceptance(wanted):
+    with pm.Model() as model:
+        x = pm.Normal("x", 0, 1, shape=10)
+        pm.Normal("y", x, np.linspace(0.2, 2, 10), observed=np.arange(10.0) / 5)
+    dt = pms.sample_tempered(
+        300, tune=400, model=model, target_accept=wanted, random_seed=1, quiet=True,
+        idata_kwargs=POINTWISE_OFF,
+    )  # fmt: skip
+    accepted = dt["ladder"]["acceptance_rate"].values[1:]
+    assert np.all(np.abs(accepted - wanted) < 0.1)
+    assert np.mean(accepted) == pytest.approx(wanted, abs=0.04)
