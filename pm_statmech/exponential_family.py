@@ -118,7 +118,7 @@ class Family:
         return over_states(joined, one, pt.cast(x, "float64"))
 
     def _in_place_of(self, x, inside):
-        """Return x where it is inside, and elsewhere a state of positive base: all is finite there."""
+        """Return x where it is inside, and elsewhere a state where all is finite."""
         is_table = isinstance(self.engine, Table)
         state = (self.table.states if is_table else self.support.states(0, 1))[0]
         return pt.switch(pt.shape_padright(inside, len(self.support.shape)), x, pt.constant(state))
