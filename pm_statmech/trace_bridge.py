@@ -23,11 +23,11 @@ from xarray import DataTree
 from pm_statmech.energy_function import EnergyFunction
 from pm_statmech.errors import EvidenceError, EvidenceWarning, TreeError
 from pm_statmech.samplers import mixture
+from pm_statmech.samplers.reference_bridges import bridge_run
 from pm_statmech.samplers.references import (
     HALF_ITERATIONS,
     LARGEST_DIMENSION,
     Partition,
-    bridge_run,
     merge,
 )
 from pm_statmech.stats.averages import rounded_error

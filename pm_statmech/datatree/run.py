@@ -29,7 +29,7 @@ from pm_statmech.tempering import TemperedModel
 if TYPE_CHECKING:
     from pm_statmech.samplers.annealing import Stage
     from pm_statmech.samplers.pilot import Pilot
-    from pm_statmech.samplers.references import Bridged
+    from pm_statmech.samplers.reference_bridges import Bridged
     from pm_statmech.samplers.rounds import Ladders, Record
 
 

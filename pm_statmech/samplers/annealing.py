@@ -30,6 +30,7 @@ ESS_SHARE = 0.5
 SCALES = (1.0, 0.5, 0.25)
 MAX_SWEEPS = 12
 STILL_CORRELATED = 0.3
+UNEVEN = 0.03
 TARGET_ACCEPT = 0.8
 MAX_STAGES = 500
 KEPT_STARTS = 512
@@ -331,16 +332,33 @@ def anneal(
     return stages, population, harvest
 
 
+def uneven(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether particles that stayed in one sweep stayed in the next more often than the others."""
+    by_chance = np.mean(first) * np.mean(second)
+    return bool(np.mean(first & second) > by_chance + UNEVEN)
+
+
 def gather(
     crew: Crew, population: Population, beta: float, factors, step_size: float, n_sweeps: int
 ) -> Harvest:
-    """Sweep on at one beta and keep every state."""
+    """Sweep on at one beta and keep every state.
+
+    Smaller steps are taken in turn where the full one keeps moving some particles and not
+    others; elsewhere they would only make the states more alike.
+    """
     shape = (n_sweeps, *population.x.shape[:2])
     x, scores = np.empty((2, *shape, population.x.shape[2]))
     log_target = np.empty(shape)
+    scales: tuple[float, ...] = (1.0,)
+    stayed: list[np.ndarray] = []
     for number in range(n_sweeps):
-        sweep(crew, population, beta, factors, step_size, SCALES[number % len(SCALES)])
+        before = population.x.copy()
+        sweep(crew, population, beta, factors, step_size, scales[number % len(scales)])
         x[number] = population.x
+        if number < 2:
+            stayed.append(np.all(population.x == before, axis=-1))
+        if number == 1 and uneven(*stayed):
+            scales = SCALES
         scores[number] = scores_at(population.values, beta)
         log_target[number] = population.values[..., 0] - beta * population.values[..., 1]
     return Harvest(x, scores, log_target, population.family.copy())

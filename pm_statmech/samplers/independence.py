@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 
 from pm_statmech.energy_function import call_energy
-from pm_statmech.samplers.mixture import mixture_log_density
+from pm_statmech.samplers.mixture_kernels import mixture_log_density
 from pm_statmech.samplers.nuts import log_density
 
 

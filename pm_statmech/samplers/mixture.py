@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy.linalg import solve_triangular
-from scipy.special import logsumexp
+
+from pm_statmech.samplers.mixture_kernels import log_components, share, weighted_moments
 
 COMPONENTS = (2, 3, 4, 6, 8, 12)
 TRIAL_ITERATIONS, MORE_ITERATIONS = 8, 16
@@ -37,19 +37,11 @@ class Mixture:
 
     def log_components(self, x: np.ndarray) -> np.ndarray:
         """Return log w_k N(x; mu_k, S_k) of points (n, d): (n, K)."""
-        d = x.shape[1]
-        columns = []
-        for weight, mean, factor in zip(self.weights, self.means, self.factors, strict=True):
-            inverse = solve_triangular(factor, np.eye(d), lower=True, check_finite=False)
-            white = (x - mean) @ inverse.T
-            log_norm = -0.5 * d * np.log(2 * np.pi) - np.sum(np.log(np.diag(factor)))
-            squares = np.einsum("ni,ni->n", white, white)
-            columns.append(np.log(weight) + log_norm - 0.5 * squares)
-        return np.stack(columns, axis=-1)
+        return log_components(np.ascontiguousarray(x), *compiled_parameters(self))
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Return log q(x) of points (n, d)."""
-        return logsumexp(self.log_components(x), axis=1)
+        return share(self.log_components(x))[0]
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return n independent draws (n, d)."""
@@ -63,30 +55,8 @@ class Mixture:
         return Mixture(weights / np.sum(weights), self.means[members], self.factors[members])
 
 
-@njit(cache=True)
-def mixture_log_density(x, log_weights, means, inverse_factors):
-    """Log q(x) of one point, from log w_k - log |L_k| - (d/2) log 2 pi and inverses of L_k."""
-    d = x.shape[0]
-    highest = -np.inf
-    total = 0.0
-    for k in range(log_weights.shape[0]):
-        distance = 0.0
-        for i in range(d):
-            white = 0.0
-            for j in range(i + 1):
-                white += inverse_factors[k, i, j] * (x[j] - means[k, j])
-            distance += white * white
-        term = log_weights[k] - 0.5 * distance
-        if term > highest:
-            total = total * np.exp(highest - term) + 1.0
-            highest = term
-        else:
-            total += np.exp(term - highest)
-    return highest + np.log(total)
-
-
 def compiled_parameters(mixture: Mixture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What `mixture_log_density` reads."""
+    """What the kernels of `mixture_kernels` read."""
     d = mixture.means.shape[1]
     diagonals = np.diagonal(mixture.factors, axis1=1, axis2=2)
     log_weights = (
@@ -116,13 +86,10 @@ def _covariance(x: np.ndarray) -> np.ndarray:
 def _maximise(x: np.ndarray, shares: np.ndarray, floor: np.ndarray) -> Mixture:
     """Maximisation step: weights, means and covariances of shares (n, K)."""
     n, d = x.shape
-    counts = np.sum(shares, axis=0)
-    means = (shares.T @ x) / counts[:, None]
+    counts, means, covariances = weighted_moments(x, shares)
     factors = np.empty((len(counts), d, d))
     widths = np.diag(floor)
-    for k, count in enumerate(counts):
-        centred = x - means[k]
-        covariance = (centred * shares[:, k : k + 1]).T @ centred / count
+    for k, (count, covariance) in enumerate(zip(counts, covariances, strict=True)):
         # a component of few draws leans on the covariance of the whole, scaled down
         lean = min(1.0, (d + 1) / count)
         ratios = np.maximum(np.diag(covariance) / widths, 1e-12)
@@ -137,12 +104,12 @@ def improve(mixture: Mixture, x: np.ndarray, n_iterations: int) -> Mixture:
     last = -np.inf
     for _ in range(n_iterations):
         log_parts = mixture.log_components(x)
-        log_density = logsumexp(log_parts, axis=1)
-        shares = np.exp(log_parts - log_density[:, None])
+        log_density, shares = share(log_parts)
         alive = np.sum(shares, axis=0) > 1.0
-        # in logs, since a draw that only a dropped component described has shares of zero
-        left = log_parts[:, alive]
-        mixture = _maximise(x, np.exp(left - logsumexp(left, axis=1)[:, None]), floor)
+        if not np.all(alive):
+            # in logs, since a draw that only a dropped component described has shares of zero
+            _, shares = share(np.ascontiguousarray(log_parts[:, alive]))
+        mixture = _maximise(x, shares, floor)
         value = float(np.mean(log_density))
         if value - last < TOLERANCE:
             break
@@ -163,11 +130,10 @@ def leaning(x: np.ndarray) -> Mixture:
 
 def _grown(mixture: Mixture, x: np.ndarray, white: np.ndarray) -> Mixture:
     """One component more, on the fiftieth of the draws nearest to the one it describes worst."""
-    log_parts = mixture.log_components(x)
-    log_density = logsumexp(log_parts, axis=1)
+    log_density, shares = share(mixture.log_components(x))
     worst = np.argsort(log_density)[len(x) // 100]
     near = np.argsort(np.sum((white - white[worst]) ** 2, axis=1))[: max(len(x) // 50, 2)]
-    shares = np.column_stack([np.exp(log_parts - log_density[:, None]), np.zeros(len(x))])
+    shares = np.column_stack([shares, np.zeros(len(x))])
     shares[near] = 0.0
     shares[near, -1] = 1.0
     covariance = _covariance(x)

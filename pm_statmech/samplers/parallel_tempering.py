@@ -24,7 +24,7 @@ from pm_statmech.samplers.crew import assemble, stopping_on_interrupt
 from pm_statmech.samplers.pilot import run_pilot
 from pm_statmech.samplers.prior_draws import compile_prior_draws, refuse_flat_priors
 from pm_statmech.samplers.progress import LadderProgress
-from pm_statmech.samplers.references import bridge_run
+from pm_statmech.samplers.reference_bridges import bridge_run
 from pm_statmech.samplers.resumption import Journal, State, fingerprint, load, resume
 from pm_statmech.samplers.rounds import (
     DRAW_ROUND,
@@ -223,22 +223,24 @@ def sample_tempered(
         saved = load(path)
         seeds = _seeds(random_seed, saved)
         entropy = _entropy(seeds)
-        identity = fingerprint(
-            split,
-            energy_function,
-            {
-                "tune": n_tune,
-                "chains": n_chains,
-                "target_accept": target_accept,
-                "target_beta": target,
-                "required rungs": required.tolist(),
-                "initvals": [point.tolist() for point in starts],
-                "keep_tempered": keep_tempered,
-            },
-            entropy,
-        )
-        if path is not None and saved is not None:
-            check_same(path, saved.fingerprint, identity, seed_given=random_seed is not None)
+        identity = None
+        if path is not None:
+            identity = fingerprint(
+                split,
+                energy_function,
+                {
+                    "tune": n_tune,
+                    "chains": n_chains,
+                    "target_accept": target_accept,
+                    "target_beta": target,
+                    "required rungs": required.tolist(),
+                    "initvals": [point.tolist() for point in starts],
+                    "keep_tempered": keep_tempered,
+                },
+                entropy,
+            )
+            if saved is not None:
+                check_same(path, saved.fingerprint, identity, seed_given=random_seed is not None)
         own, *streams = seeds.spawn(n_chains + 1)
         rng = np.random.default_rng(own)
         generators = [np.random.default_rng(stream) for stream in streams]

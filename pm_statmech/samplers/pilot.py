@@ -14,12 +14,11 @@ from pm_statmech.samplers.crew import Crew
 from pm_statmech.samplers.mixture import Mixture
 from pm_statmech.samplers.mode_search import search
 from pm_statmech.samplers.prior_draws import PriorDraws, PriorSample, checked_prior_sample
+from pm_statmech.samplers.reference_bridges import Reference, fit_reference
 from pm_statmech.samplers.references import (
     Partition,
-    Reference,
     can_be_fitted,
     find_modes,
-    fit_reference,
     weighted_by,
 )
 from pm_statmech.samplers.whitening import DENSE_LIMIT
@@ -87,9 +86,15 @@ def is_stepwise(values: np.ndarray) -> bool:
 
 
 def _bridge(
-    harvest: Harvest, partition: Partition, energy_function: EnergyFunction, target: float, rng
+    crew: Crew,
+    harvest: Harvest,
+    partition: Partition,
+    energy_function: EnergyFunction,
+    target: float,
+    rng: np.random.Generator,
 ) -> tuple[Reference, PilotEvidence]:
-    reference = fit_reference(harvest, partition, energy_function, target, rng)
+    run = crew.pool.map
+    reference = fit_reference(harvest, partition, energy_function, target, rng, run)
     bridged = reference.bridged
     return reference, pilot_evidence(
         bridged.log_ratio, bridged.mode, reference.half, reference.family,
@@ -122,13 +127,13 @@ def run_pilot(
     if not can_be_fitted(harvest, energy_function):
         return Pilot(sample, stages, None, None, None, 0)
     partition = find_modes(harvest, rng)
-    reference, evidence = _bridge(harvest, partition, energy_function, target, rng)
+    reference, evidence = _bridge(crew, harvest, partition, energy_function, target, rng)
     n_found = 0
     if crew.target.stepwise == 0:
         harvest, partition, n_found = search(
             crew, energy_function, stages, harvest, partition, evidence.log_z, target, starts, rng
         )
     if n_found > 0:
-        reference, evidence = _bridge(harvest, partition, energy_function, target, rng)
+        reference, evidence = _bridge(crew, harvest, partition, energy_function, target, rng)
     proposal = weighted_by(partition, evidence.weights)
     return Pilot(sample, stages, reference, evidence, proposal, n_found)

@@ -26,11 +26,12 @@ fitting on one half; merging by passages is ours.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit
 
-from pm_statmech.bridges import bennett_ratio, in_half
+from pm_statmech.bridges import bennett_ratio
 from pm_statmech.energy_function import EnergyFunction
 from pm_statmech.samplers import mixture
 from pm_statmech.samplers.annealing import Harvest
@@ -41,10 +42,6 @@ LEAST_PASSAGE = 0.01
 HALF_ITERATIONS = 10
 FEWEST_DRAWS = 10
 LARGEST_DIMENSION = 200
-# draws of a reference for each of the target: they cost one call, those of a run a hundred
-PER_PARTICLE, PER_DRAW = 4, 8
-LEAST_DRAWS = 2000
-MOST_DRAWS = 32_000
 N_TRIAL = 500
 
 
@@ -75,39 +72,16 @@ class Partition:
         return self.mixture.restricted(self.mode_of_component == m)
 
 
-@dataclass(frozen=True)
-class Bridged:
-    """Draws of the target against references fitted on their other half.
+class Draws(NamedTuple):
+    """Draws of the target x (n, d), with their scores (n, d) and log densities (n,)."""
 
-    Parameters
-    ----------
-    log_ratio, mode
-        log pi_0 - beta E - log q_m at each draw, and its mode m.
-    reference_log_ratio
-        (half, mode, n) the same at draws of the half's q_m, -inf outside A_m.
-    """
+    x: np.ndarray
+    scores: np.ndarray
+    log_density: np.ndarray
 
-    log_ratio: np.ndarray
-    mode: np.ndarray
-    reference_log_ratio: np.ndarray
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The modes of the target, and the pilot's bridges to them.
-
-    Parameters
-    ----------
-    partition
-        of space into modes; bridged : (particle, sweep) draws of the pilot.
-    half, family
-        (particle,) half and ancestor at beta = 0.
-    """
-
-    partition: Partition
-    bridged: Bridged
-    half: np.ndarray
-    family: np.ndarray
+    def of(self, chosen: np.ndarray) -> Draws:
+        """Those where `chosen` (n,) is true."""
+        return Draws(*(array[chosen] for array in self))
 
 
 @dataclass(frozen=True)
@@ -190,21 +164,15 @@ def _gaussian_by_scores(x: np.ndarray, scores: np.ndarray) -> Mixture | None:
     return Mixture(np.ones(1), mean[None], factor[None])
 
 
-def fit_mode(
-    density: TargetDensity,
-    m: int,
-    x: np.ndarray,
-    scores: np.ndarray,
-    own: np.ndarray,
-    rng: np.random.Generator,
-) -> Mixture:
-    """Reference of mode m from draws x (n, d) in it, with their scores and log densities.
+def fit_mode(density: TargetDensity, m: int, draws: Draws, rng: np.random.Generator) -> Mixture:
+    """Reference of mode m from draws in it.
 
     The Gaussian with the draws' moments, the one nearest by their scores, or, where the partition
     gives the mode several components, as many fitted afresh: whichever, fitted to three
     quarters of the draws, overlaps most with the rest. Fewer than 10 d draws lean on their
     variances; fewer than ten leave the partition's component.
     """
+    x, scores, own = draws
     q = density.partition.of_mode(m)
     n, d = x.shape
     if n < FEWEST_DRAWS:
@@ -214,7 +182,7 @@ def fit_mode(
     moments = mixture.gaussian if n >= 10 * d else mixture.leaning
     trials = [moments(x[train]), _gaussian_by_scores(x[train], scores[train])]
     if q.n_components > 1 and n >= 10 * d:
-        several = x[train[: 2 * mixture.SUBSAMPLE]]
+        several = x[train[: mixture.SUBSAMPLE]]
         trials.append(mixture.fit(several, q.n_components, rng, mixture.gaussian(several)))
     shared = [
         -1.0 if trial is None else overlap(density, x[test], own[test], m, trial, rng)
@@ -227,44 +195,13 @@ def fit_mode(
     return moments(x) if by_scores is None else by_scores
 
 
-def bridge_draws(
-    density: TargetDensity,
-    x: tuple[np.ndarray, np.ndarray],
-    scores: tuple[np.ndarray, np.ndarray],
-    own: tuple[np.ndarray, np.ndarray],
-    ratio: int,
-    rng: np.random.Generator,
-) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
-    """Bridge two halves of draws (n_h, d), against `ratio` times as many of the other's.
-
-    Returns
-    -------
-    log ratios and modes of the draws of each half, and reference log ratios (2, M, n).
-    """
-    partition = density.partition
-    mode = [partition.mode_of(points) for points in x]
-    n = int(np.clip(ratio * max(map(len, x)), LEAST_DRAWS, MOST_DRAWS))
-    drawn = np.full((2, partition.n_modes, n), -np.inf)
-    log_ratio = [np.full(len(points), -np.inf) for points in x]
-    for m in range(partition.n_modes):
-        for side in (0, 1):
-            other, here = mode[1 - side] == m, mode[side] == m
-            q = fit_mode(
-                density, m, x[1 - side][other], scores[1 - side][other], own[1 - side][other], rng
-            )
-            log_ratio[side][here] = density.log_ratio(x[side][here], own[side][here], m, q)
-            draws = q.draw(n, rng)
-            drawn[side, m] = density.log_ratio(draws, density.inside(draws, m), m, q)
-    return log_ratio, mode, drawn
-
-
 def find_modes(harvest: Harvest, rng: np.random.Generator) -> Partition:
     """Mixture of the pilot's draws at the target, and which of its components are one mode."""
     n_sweeps, _, half, d = harvest.x.shape
     sides = [harvest.x[:, side].reshape(-1, d) for side in (0, 1)]
     chosen = mixture.select(sides[0], sides[1], rng)
     pooled = np.concatenate(sides)
-    subset = pooled[rng.permutation(len(pooled))[: 4 * mixture.SUBSAMPLE]]
+    subset = pooled[rng.permutation(len(pooled))[: 2 * mixture.SUBSAMPLE]]
     # a mode that only the second half saw is missing from what the first was fitted on
     full = mixture.extended(chosen, subset, HALF_ITERATIONS)
     component = np.argmax(full.log_components(harvest.x.reshape(-1, d)), axis=1)
@@ -281,36 +218,6 @@ def can_be_fitted(harvest: Harvest, energy_function: EnergyFunction) -> bool:
     return d <= LARGEST_DIMENSION and not few and len(energy_function.integers[0]) == 0
 
 
-def fit_reference(
-    harvest: Harvest,
-    partition: Partition,
-    energy_function: EnergyFunction,
-    beta: float,
-    rng: np.random.Generator,
-) -> Reference:
-    """Bridge the pilot's draws, half against half."""
-    n_sweeps, _, half, _ = harvest.x.shape
-    density = TargetDensity(energy_function, beta, partition)
-
-    def sides(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(values[:, side].reshape(n_sweeps * half, *values.shape[3:]) for side in (0, 1))  # type: ignore[return-value]
-
-    log_ratio, mode, drawn = bridge_draws(
-        density, sides(harvest.x), sides(harvest.scores), sides(harvest.log_target),
-        PER_PARTICLE, rng,
-    )  # fmt: skip
-
-    def by_particle(parts: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate([part.reshape(n_sweeps, half).T for part in parts])
-
-    return Reference(
-        partition,
-        Bridged(by_particle(log_ratio), by_particle(mode), drawn),
-        np.repeat([0, 1], half),
-        harvest.family.ravel(),
-    )
-
-
 def weighted_by(partition: Partition, weights: np.ndarray) -> Mixture:
     """The partition's mixture with its modes weighted anew (n_modes,)."""
     q = partition.mixture
@@ -319,24 +226,3 @@ def weighted_by(partition: Partition, weights: np.ndarray) -> Mixture:
     factor = weights / share
     renewed = q.weights * factor[partition.mode_of_component]
     return Mixture(renewed / np.sum(renewed), q.means, q.factors)
-
-
-def bridge_run(
-    partition: Partition,
-    energy_function: EnergyFunction,
-    beta: float,
-    x: np.ndarray,
-    rng: np.random.Generator,
-) -> Bridged:
-    """Bridge the draws x (chain, draw, d) of a run, first halves of chains against second ones."""
-    density = TargetDensity(energy_function, beta, partition)
-    sides = [in_half(x, side) for side in (0, 1)]
-    flat = [side.reshape(-1, x.shape[-1]) for side in sides]
-    own, scores = zip(*(density.everywhere(points) for points in flat), strict=True)
-    log_ratio, mode, drawn = bridge_draws(density, (flat[0], flat[1]), scores, own, PER_DRAW, rng)
-
-    def joined(parts: list[np.ndarray]) -> np.ndarray:
-        shaped = [p.reshape(side.shape[:2]) for p, side in zip(parts, sides, strict=True)]
-        return np.concatenate(shaped, axis=1)
-
-    return Bridged(joined(log_ratio), joined(mode), drawn)

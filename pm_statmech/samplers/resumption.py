@@ -19,7 +19,8 @@ from pm_statmech.samplers.crew import Crew
 from pm_statmech.samplers.mixture import Mixture
 from pm_statmech.samplers.pilot import Pilot
 from pm_statmech.samplers.prior_draws import PriorSample
-from pm_statmech.samplers.references import Bridged, Partition, Reference
+from pm_statmech.samplers.reference_bridges import Bridged, Reference
+from pm_statmech.samplers.references import Partition
 from pm_statmech.samplers.rounds import Ladders, Record
 from pm_statmech.tempering import TemperedModel
 
@@ -113,13 +114,15 @@ class Journal:
 
     Parameters
     ----------
-    path
-        of the checkpoint, or None to write nothing.
-    identity, crew, entropy
+    path, identity
+        of the checkpoint and the run, or None to write nothing.
+    crew, entropy
         of the run.
     """
 
-    def __init__(self, path: Path | None, identity: Fingerprint, crew: Crew, entropy: list) -> None:
+    def __init__(
+        self, path: Path | None, identity: Fingerprint | None, crew: Crew, entropy: list
+    ) -> None:
         self._path, self._identity, self._crew, self._entropy = path, identity, crew, entropy
         self._due = 0.0
 
@@ -128,7 +131,9 @@ class Journal:
         block: int, now: bool,
     ) -> None:  # fmt: skip
         """Write the state if it is due, or `now`."""
-        if self._path is None or not (now or perf_counter() >= self._due):
+        if self._path is None or self._identity is None:
+            return
+        if not (now or perf_counter() >= self._due):
             return
         start = perf_counter()
         generators = [generator.bit_generator.state for generator in self._crew.generators]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pm_statmech.samplers.annealing import next_beta, systematic_resample
+from pm_statmech.samplers.annealing import next_beta, systematic_resample, uneven
 from pm_statmech.samplers.rounds import round_lengths
 
 
@@ -32,3 +32,12 @@ def test_rounds_use_all_of_the_tuning():
     for n in (0, 10, 63, 64, 1000, 4321):
         assert sum(round_lengths(n)) == n
     assert round_lengths(1000) == [62, 125, 250, 563]
+
+
+def test_particles_that_the_full_step_leaves_behind_are_seen():
+    rng = np.random.default_rng(0)
+    alike = rng.random((2, 2, 4000)) < 0.2
+    assert not uneven(*alike)
+    # one particle in ten is in a mode too narrow for the step
+    stuck = rng.random((2, 4000)) < 0.1
+    assert uneven(alike[0] | stuck, alike[1] | stuck)

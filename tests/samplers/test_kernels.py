@@ -8,7 +8,8 @@ from scipy import stats
 import pm_statmech as pms
 from pm_statmech.samplers.hmc import N_SUMS, SUM_ACCEPT, SUM_MOVES, SUM_STEPS
 from pm_statmech.samplers.independence import independence_step
-from pm_statmech.samplers.mixture import Mixture, compiled_parameters, mixture_log_density
+from pm_statmech.samplers.mixture import Mixture, compiled_parameters
+from pm_statmech.samplers.mixture_kernels import mixture_log_density
 from pm_statmech.samplers.moves import sweep_particles
 
 from .test_nuts import DENSE, N, exact_draws, funnel_free, z_scores

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from scipy.special import logsumexp, softmax
+from scipy.stats import multivariate_normal
 
 from pm_statmech.samplers.mixture import Mixture, extended, gaussian, improve, select
+from pm_statmech.samplers.mixture_kernels import share, weighted_moments
 from pm_statmech.samplers.references import merge
 
 
@@ -98,3 +101,35 @@ def test_a_mode_of_the_other_half_is_added():
     x = np.concatenate([rng.normal(size=(4000, 2)), rng.normal([20.0, 0.0], 0.5, (120, 2))])
     assert extended(gaussian(x[:4000]), x, 5).n_components == 2
     assert extended(gaussian(x[:4000]), x[:4000], 5).n_components == 1
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (63, 2), (64, 5), (200, 3)])
+def test_kernels_agree_with_numpy_and_scipy(n, d):
+    rng = np.random.default_rng(9)
+    factors = np.linalg.cholesky(np.stack([np.cov(rng.normal(size=(d, 50))) + np.eye(d)] * 3))
+    q = Mixture(np.array([0.2, 0.3, 0.5]), rng.normal(size=(3, d)), factors * [[[1]], [[2]], [[3]]])
+    x = q.draw(n, rng)
+    parts = np.stack(
+        [
+            np.log(w) + multivariate_normal(m, f @ f.T).logpdf(x)
+            for w, m, f in zip(q.weights, q.means, q.factors, strict=True)
+        ],
+        axis=-1,
+    ).reshape(n, 3)
+    np.testing.assert_allclose(q.log_components(x), parts, rtol=1e-12, atol=1e-12)
+    log_sum, shares = share(parts)
+    np.testing.assert_allclose(log_sum, logsumexp(parts, axis=1), rtol=1e-14)
+    np.testing.assert_allclose(shares, softmax(parts, axis=1), rtol=1e-13)
+    counts, means, covariances = weighted_moments(x, shares)
+    np.testing.assert_allclose(counts, shares.sum(axis=0), rtol=1e-13)
+    for k in range(3):
+        np.testing.assert_allclose(
+            means[k], np.average(x, axis=0, weights=shares[:, k]), rtol=1e-11
+        )
+        expected = np.atleast_2d(np.cov(x, rowvar=False, aweights=shares[:, k], bias=True))
+        np.testing.assert_allclose(covariances[k], expected, rtol=1e-11, atol=1e-14)
+
+
+def test_points_that_no_component_reaches_have_density_zero():
+    q = gaussian(draws(100, 10))
+    assert q.log_density(np.full((1, 3), 1e200)) == -np.inf

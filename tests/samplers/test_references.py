@@ -1,5 +1,6 @@
 """References: nothing of what they are bridged to is in them, and folding keeps the integral."""
 
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
 import numpy as np
@@ -8,8 +9,9 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from pm_statmech.bridges import bridge_modes, join_halves
-from pm_statmech.samplers import mixture, references
-from pm_statmech.samplers.references import Partition, TargetDensity, bridge_draws
+from pm_statmech.samplers import mixture, reference_bridges
+from pm_statmech.samplers.reference_bridges import bridge_draws
+from pm_statmech.samplers.references import Draws, Partition, TargetDensity
 
 Z_LIMIT = 5.5
 
@@ -49,10 +51,9 @@ def log_z(modes, n, rng, components=1):
         both = mixture.improve(grown, np.concatenate(x), 30)
     mode = (both.means @ modes.centres[1] > 0).astype(int)
     density = TargetDensity(modes, 1.0, Partition(both, mode))
-    own = tuple(density.everywhere(half)[0] for half in x)
     # by their scores these modes would be exact: without them only what was fitted can be wrong
-    scores = tuple(np.full_like(half, np.nan) for half in x)
-    log_ratio, found, drawn = bridge_draws(density, x, scores, own, 4, rng)
+    draws = tuple(Draws(h, np.full_like(h, np.nan), density.everywhere(h)[0]) for h in x)
+    log_ratio, found, drawn = bridge_draws(density, draws, 4, rng)
     halves = [bridge_modes(log_ratio[s], found[s], drawn[s]) for s in (0, 1)]
     return join_halves(*halves).log_z
 
@@ -68,6 +69,59 @@ def test_no_bias_from_what_the_partition_has_seen(d, n, components):
 def test_a_reference_that_has_seen_the_draws_would_bias_low():
     """Control: the partition's own components, which both halves were fitted on."""
     modes, rng = Modes(20), np.random.default_rng(12)
-    with patch.object(references, "fit_mode", lambda density, m, *_: density.partition.of_mode(m)):
+    with patch.object(
+        reference_bridges, "fit_mode", lambda density, m, *_: density.partition.of_mode(m)
+    ):
         found = np.array([log_z(modes, 150, rng) for _ in range(24)])
     assert np.mean(found) < -Z_LIMIT * np.std(found, ddof=1) / np.sqrt(len(found))
+
+
+class Curved:
+    """A normal x[0] and x[1] about c x[0]^2, which no Gaussian describes; log Z = log 2 pi."""
+
+    def __init__(self, c):
+        self.c = c
+
+    def __call__(self, x):
+        bent = x[:, 1] - self.c * x[:, 0] ** 2
+        own = -0.5 * (x[:, 0] ** 2 + bent**2)
+        scores = np.column_stack([-x[:, 0] + 2 * self.c * bent * x[:, 0], -bent])
+        return np.column_stack([own, np.zeros(len(x)), scores, np.zeros_like(x)])
+
+    def draws(self, n, rng, density):
+        """n draws, for bridges."""
+        x = rng.standard_normal((n, 2))
+        x[:, 1] += self.c * x[:, 0] ** 2
+        own, scores = density.everywhere(x)
+        return Draws(x, scores, own)
+
+
+def bridged(target, n, ratio, rng, run=map):
+    """Bridges of both halves, n draws each, of a target of one mode."""
+    one = mixture.gaussian(target.draws(1000, rng, TargetDensity(target, 1.0, None)).x)
+    density = TargetDensity(target, 1.0, Partition(one, np.zeros(1, dtype=int)))
+    halves = tuple(target.draws(n, rng, density) for _ in range(2))
+    log_ratio, mode, drawn = bridge_draws(density, halves, ratio, rng, run)
+    return [bridge_modes(log_ratio[s], mode[s], drawn[s]) for s in (0, 1)], drawn.shape[2]
+
+
+def test_references_that_overlap_less_are_drawn_more_often():
+    _, few = bridged(Curved(0.3), 20_000, 4, np.random.default_rng(13))
+    halves, many = bridged(Curved(2.0), 20_000, 4, np.random.default_rng(13))
+    assert few == reference_bridges.FIRST_DRAWS
+    assert 20_000 < many < 80_000
+    joined = join_halves(*halves)
+    error = np.sqrt(sum(h.reference_variance[0] + np.var(h.on_target) / 20_000 for h in halves)) / 2
+    assert abs(joined.log_z - np.log(2 * np.pi)) < Z_LIMIT * error
+    # no more often than the ratio says, which is what they may cost
+    assert bridged(Curved(2.0), 20_000, 1, np.random.default_rng(13))[1] == 20_000
+
+
+def test_threads_change_nothing():
+    with ThreadPoolExecutor(2) as pool:
+        threads = bridged(Curved(0.5), 3000, 4, np.random.default_rng(14), pool.map)
+    one = bridged(Curved(0.5), 3000, 4, np.random.default_rng(14))
+    assert threads[1] == one[1]
+    for a, b in zip(threads[0], one[0], strict=True):
+        np.testing.assert_array_equal(a.log_z, b.log_z)
+        np.testing.assert_array_equal(a.on_target, b.on_target)
