@@ -30,7 +30,7 @@ from pm_statmech.stats import (
     thermodynamic_integration,
     thermodynamics,
 )
-from pm_statmech.supports import Binary, Finite, Integers, Product, Spins
+from pm_statmech.supports import Binary, Finite, Integers, Interval, Product, Spins
 from pm_statmech.tempering import TemperedModel, TemperedTerm, temper, tempered_model
 from pm_statmech.trace_bridge import bridge
 
@@ -46,6 +46,7 @@ __all__ = [
     "GibbsLoss",
     "GibbsPotential",
     "Integers",
+    "Interval",
     "Minimum",
     "Product",
     "Spins",

@@ -1,12 +1,14 @@
-r"""Exponential families with any sufficient statistics on a finite support.
+r"""Exponential families with any sufficient statistics, on lists, integers or an interval.
 
 .. math:: p(x; \eta) = h(x)\, e^{\eta \cdot T(x) - A(\eta)}, \qquad
           A(\eta) = \log \sum_x h(x)\, e^{\eta \cdot T(x)}
 
+with an integral over x in an interval.
+
 .. math:: \nabla A(\eta) = E_\eta[T], \qquad \nabla^2 A(\eta) = \operatorname{Cov}_\eta(T)
 
-The last is the Fisher information. Everything is a PyTensor expression of eta, exact, and
-differentiates.
+The last is the Fisher information. Everything is a PyTensor expression of eta and differentiates;
+sums over finite supports are exact, the others know their error.
 
 Source: Wainwright and Jordan (2008), Graphical models, exponential families, and variational
 inference, Found. Trends Mach. Learn. 1(1-2), chapter 3.
@@ -17,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import pytensor
@@ -27,16 +30,19 @@ from pytensor.tensor import TensorConstant
 from pytensor.tensor.blockwise import Blockwise
 
 from pm_statmech.errors import FamilyError, SupportError
+from pm_statmech.log_partition.lattice import Lattice
 from pm_statmech.log_partition.matching import MomentMatch, check_identified, check_inside
 from pm_statmech.log_partition.pairwise import Pairwise, find_pairwise
+from pm_statmech.log_partition.quadrature import Quadrature
 from pm_statmech.log_partition.table import (
     Table,
+    check_statistics,
     evaluator,
     over_states,
     statistics_and_base,
     tabulate,
 )
-from pm_statmech.supports import Support
+from pm_statmech.supports import FiniteSupport, Integers, Interval, Support
 
 # a table of so many numbers is as fast as the fold, and differentiates to any order
 SMALL_TABLE = 2**14
@@ -44,7 +50,7 @@ SMALL_TABLE = 2**14
 
 @dataclass(frozen=True)
 class Family:
-    r"""An exponential family on a finite support.
+    r"""An exponential family.
 
     .. math:: p(x; \eta) = h(x)\, e^{\eta \cdot T(x) - A(\eta)}
 
@@ -53,7 +59,7 @@ class Family:
     statistics
         x -> a list of tensors, numbers or not; T(x) is all of their entries, K in number.
     support
-        one of `Finite`, `Integers`, `Spins`, `Binary`, `Product`.
+        one of `Finite`, `Integers`, `Interval`, `Spins`, `Binary`, `Product`.
     log_base
         x -> log h(x), -inf where h is 0; by default h = 1.
 
@@ -62,6 +68,13 @@ class Family:
     FamilyError
         statistics that are not a list or not finite; a base that is 0 everywhere; a support of
         more states than an exact engine sums.
+
+    Notes
+    -----
+    Where A is infinite, `log_partition` is +inf and `log_prob` -inf. Integrals whose estimated
+    relative error is above 1e-6, and infinite sums that leave out more than 1e-10, are NaN:
+    integrands with kinks or with far and narrow modes, singularities at an end that is not 0,
+    sums over more than a thousand terms that matter. See `relative_error`.
 
     Examples
     --------
@@ -82,11 +95,22 @@ class Family:
     @cached_property
     def n_statistics(self) -> int:
         """K."""
-        return self._evaluate(self.support.states(0, 1))[0].shape[1]
+        return self._evaluate(self.support.example[None])[0].shape[1]
 
     @cached_property
-    def engine(self) -> Table | Pairwise:
-        """How A is computed: a table of all states, or the fold of binary entries."""
+    def engine(self) -> Table | Pairwise | Lattice | Quadrature:
+        """How A is computed.
+
+        By a table of all states, the fold of binary entries, a sum over a window of the integers,
+        or quadrature.
+        """
+        if isinstance(self.support, Interval):
+            joined, x = self._statistics_of_one
+            check_statistics(self._evaluate, self.support)
+            return Quadrature(joined, x, float(self.support.low), float(self.support.high))
+        if isinstance(self.support, Integers) and np.isinf(self.support.n_states):
+            joined, x = self._statistics_of_one
+            return Lattice(joined, x, float(self.support.low), float(self.support.high))
         n_cells = self.support.n_states * (self.n_statistics + 1)
         if n_cells > SMALL_TABLE:
             found = find_pairwise(self._evaluate, self.support)
@@ -97,7 +121,10 @@ class Family:
     @cached_property
     def table(self) -> Table:
         """All states with their statistics, where they fit."""
-        return tabulate(self._evaluate, self.support, self.n_statistics + 1)
+        if np.isinf(self.support.n_states):
+            raise FamilyError(f"{self.support} cannot be listed, and has no table.")
+        finite = cast("FiniteSupport", self.support)
+        return tabulate(self._evaluate, finite, self.n_statistics + 1)
 
     def weights(self, eta):
         """Eta with the power of the base, which is 1, as one more entry (..., K + 1)."""
@@ -111,21 +138,34 @@ class Family:
             )
         return pt.concatenate([eta, pt.ones_like(eta[..., :1])], axis=-1)
 
+    @cached_property
+    def _statistics_of_one(self):
+        """T(x) and log h(x) as the K + 1 entries of a vector, and the state x they are of."""
+        x = pt.tensor("x", shape=self.support.shape, dtype="float64")
+        return statistics_and_base(self.statistics, self.log_base, self.support, x), x
+
     def _statistics_at(self, x):
         """T(x) and log h(x), as the K + 1 entries of the last axis."""
-        one = pt.tensor("x", shape=self.support.shape, dtype="float64")
-        joined = statistics_and_base(self.statistics, self.log_base, self.support, one)
+        joined, one = self._statistics_of_one
         return over_states(joined, one, pt.cast(x, "float64"))
 
     def _in_place_of(self, x, inside):
         """Return x where it is inside, and elsewhere a state where all is finite."""
-        is_table = isinstance(self.engine, Table)
-        state = (self.table.states if is_table else self.support.states(0, 1))[0]
+        state = self.table.states[0] if isinstance(self.engine, Table) else self.support.example
         return pt.switch(pt.shape_padright(inside, len(self.support.shape)), x, pt.constant(state))
 
     def log_partition(self, eta):
         """A(eta) (...) for eta (..., K)."""
         return self.engine.log_partition(self.weights(eta))
+
+    def relative_error(self, eta):
+        """Estimated relative error of exp A(eta) (...): 0 where the engine is exact."""
+        weights = self.weights(eta)
+        if isinstance(self.engine, Lattice):
+            return self.engine.window(weights).error
+        if isinstance(self.engine, Quadrature):
+            return self.engine.rule(weights).error
+        return pt.zeros_like(weights[..., 0])
 
     def log_prob(self, x, eta):
         r"""Log p(x; eta) (...), of x (..., \*shape) and eta (..., K); -inf off the support."""
@@ -192,7 +232,7 @@ class Family:
         FamilyError
             means that are numbers and not inside the convex hull of the statistics (means that
             are random give NaN there), statistics of which some follow from others, or a
-            support too large for a table.
+            support that is infinite or too large for a table.
 
         Examples
         --------

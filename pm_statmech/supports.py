@@ -1,7 +1,7 @@
-r"""Sets that an exponential family lives on: finite ones, which are summed over exactly.
+r"""Sets that an exponential family lives on: finite ones, all integers on a side, intervals.
 
-Each knows how many states it has, lists them, and says symbolically whether a value is one of
-them. A state is a number, shape (), or a vector of n, shape (n,).
+Each knows how many states it has and says symbolically whether a value is one of them; finite ones
+list them. A state is a number, shape (), or a vector of n, shape (n,).
 """
 
 from __future__ import annotations
@@ -28,14 +28,31 @@ class Support(Protocol):
         """Of a state."""
 
     @property
-    def n_states(self) -> int:
-        """How many there are."""
+    def n_states(self) -> float:
+        """How many there are, which may be infinite."""
+
+    @property
+    def example(self) -> np.ndarray:
+        """One of them, (*shape) in float64."""
+
+    def contains(self, x):
+        """Whether x (..., *shape) is a state, symbolically (...)."""
+
+
+class FiniteSupport(Support, Protocol):
+    """A set that can be listed."""
 
     def states(self, first: int, last: int) -> np.ndarray:
         """States number first to last - 1, (last - first, *shape), in float64."""
 
-    def contains(self, x):
-        """Whether x (..., *shape) is a state, symbolically (...)."""
+
+class _Listed:
+    """What follows from a list of states."""
+
+    @property
+    def example(self) -> np.ndarray:
+        """The first of them."""
+        return self.states(0, 1)[0]  # type: ignore[attr-defined]
 
 
 def _digits(first: int, last: int, sizes: tuple[int, ...]) -> np.ndarray:
@@ -44,7 +61,7 @@ def _digits(first: int, last: int, sizes: tuple[int, ...]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Finite:
+class Finite(_Listed):
     """A list of numbers (S,), or of vectors (S, n).
 
     Raises
@@ -96,15 +113,16 @@ class Finite:
 
 @dataclass(frozen=True)
 class Integers:
-    """The integers from low to high, both included."""
+    """The integers from low to high, both included; either may be infinite."""
 
-    low: int
-    high: int
+    low: float
+    high: float
 
     def __post_init__(self) -> None:
-        if not (float(self.low).is_integer() and float(self.high).is_integer()):
-            raise SupportError(f"Integers({self.low}, {self.high}): both ends are finite integers.")
-        if self.low > self.high:
+        for end in (self.low, self.high):
+            if not (float(end).is_integer() or np.isinf(end)):
+                raise SupportError(f"Integers({self.low}, {self.high}): the ends are integers.")
+        if not (self.low <= self.high and self.low < np.inf and self.high > -np.inf):
             raise SupportError(f"Integers({self.low}, {self.high}) is empty.")
 
     @property
@@ -118,9 +136,16 @@ class Integers:
         return "int64"
 
     @property
-    def n_states(self) -> int:
+    def n_states(self) -> float:
         """High - low + 1."""
-        return int(self.high) - int(self.low) + 1
+        infinite = np.isinf(self.low) or np.isinf(self.high)
+        return np.inf if infinite else int(self.high) - int(self.low) + 1
+
+    @property
+    def example(self) -> np.ndarray:
+        """The finite end, or 0."""
+        ends = [end for end in (self.low, self.high) if np.isfinite(end)]
+        return np.asarray(ends[0] if ends else 0.0, dtype=np.float64)
 
     def states(self, first: int, last: int) -> np.ndarray:
         """Counting from low."""
@@ -132,14 +157,55 @@ class Integers:
 
 
 @dataclass(frozen=True)
-class Product:
+class Interval:
+    """The real numbers from low to high; either end may be infinite."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (self.low < self.high and self.low < np.inf and self.high > -np.inf):
+            raise SupportError(f"Interval({self.low}, {self.high}) is empty.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """()."""
+        return ()
+
+    @property
+    def dtype(self) -> str:
+        """float64."""
+        return "float64"
+
+    @property
+    def n_states(self) -> float:
+        """Infinite."""
+        return np.inf
+
+    @property
+    def example(self) -> np.ndarray:
+        """The middle, or a unit from the finite end, or 0."""
+        low, high = self.low, self.high
+        if np.isfinite(low) and np.isfinite(high):
+            return np.asarray(low + 0.5 * (high - low))
+        if np.isfinite(low):
+            return np.asarray(low + 1.0)
+        return np.asarray(high - 1.0 if np.isfinite(high) else 0.0)
+
+    def contains(self, x):
+        """Between the ends, which have no probability of their own."""
+        return pt.ge(x, self.low) & pt.le(x, self.high)
+
+
+@dataclass(frozen=True)
+class Product(_Listed):
     """Vectors whose i-th entry is a state of the i-th support, each of numbers."""
 
-    parts: tuple[Support, ...]
+    parts: tuple[FiniteSupport, ...]
 
-    def __init__(self, *parts: Support) -> None:
-        if not parts or any(part.shape for part in parts):
-            raise SupportError("Product takes one or more supports whose states are numbers.")
+    def __init__(self, *parts: FiniteSupport) -> None:
+        if not parts or any(part.shape or np.isinf(part.n_states) for part in parts):
+            raise SupportError("Product takes one or more finite supports of numbers.")
         object.__setattr__(self, "parts", parts)
 
     @property
@@ -155,12 +221,14 @@ class Product:
     @property
     def n_states(self) -> int:
         """Product of the parts' numbers."""
-        return prod(part.n_states for part in self.parts)
+        return prod(int(part.n_states) for part in self.parts)
 
     def states(self, first: int, last: int) -> np.ndarray:
         """The last entry runs fastest."""
-        digits = _digits(first, last, tuple(part.n_states for part in self.parts))
-        columns = [part.states(0, part.n_states)[digits[:, i]] for i, part in enumerate(self.parts)]
+        digits = _digits(first, last, tuple(int(part.n_states) for part in self.parts))
+        columns = [
+            part.states(0, int(part.n_states))[digits[:, i]] for i, part in enumerate(self.parts)
+        ]
         return np.stack(columns, axis=-1)
 
     def contains(self, x):
@@ -170,7 +238,7 @@ class Product:
 
 
 @dataclass(frozen=True)
-class Spins:
+class Spins(_Listed):
     """Vectors of n spins, each -1 or +1."""
 
     n: int
@@ -203,7 +271,7 @@ class Spins:
 
 
 @dataclass(frozen=True)
-class Binary:
+class Binary(_Listed):
     """Vectors of n entries, each 0 or 1."""
 
     n: int

@@ -32,7 +32,8 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # mathematics knows neither PyMC nor ArviZ; the densities of PyMC's distributions are the exception
 MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "supports.py",
                "exponential_family.py", "log_partition/table.py", "log_partition/fold.py",
-               "log_partition/pairwise.py", "losses/loss.py",
+               "log_partition/pairwise.py", "log_partition/lattice.py",
+               "log_partition/quadrature.py", "losses/loss.py",
                "losses/location.py", "losses/margin.py", "losses/scoring.py"]  # fmt: skip
 
 

@@ -4,6 +4,8 @@
 `table`          any statistics on a finite support: a sum over all states
 `fold`           statistics of binary entries that are sums over entries and pairs: exact to
                  some 24 entries
+`lattice`        any statistics of an integer without end: a sum over a window, with a tail bound
+`quadrature`     any statistics of a number in an interval: the double-exponential rule
 `matching`       the other way: eta of given mean statistics, on a table
 ================ =============================================================================
 """

@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pytensor.compile.builders import OpFromGraph
 from pytensor.graph.replace import vectorize_graph
 from pytensor.scalar import autocast_float_as
 
 from pm_statmech.errors import FamilyError
-from pm_statmech.supports import Support
+from pm_statmech.supports import FiniteSupport, Interval, Support
 
 CHUNK = 16_384
 MOST_CELLS = 2**24
@@ -70,6 +71,32 @@ def over_states(joined, x, states):
     return vectorize_graph(joined + 0.0 * pt.sum(x), {x: states})
 
 
+def finite_exponent(weights, T):
+    """Finite statistics (..., n, K + 1), and 0 or +-inf (..., n) to add to their weighted sum.
+
+    Statistics T may be infinite; a sum of them that is no number, as of x^2 - x^4 far out, counts
+    as -inf. Where the sum is infinite, its gradient is zero.
+    """
+    exponent = pt.sum(weights[..., None, :] * T, axis=-1)
+    infinite = pt.isinf(exponent) | pt.isnan(exponent)
+    offset = pt.switch(pt.eq(exponent, np.inf), np.inf, pt.switch(infinite, -np.inf, 0.0))
+    return pt.switch(infinite[..., None], 0.0, T), offset
+
+
+def weighted(weights, T):
+    """Sums (..., n) of statistics (..., n, K + 1) with weights (..., K + 1)."""
+    return pt.sum(weights[..., None, :] * T, axis=-1)
+
+
+def constants(make: Callable, *inputs) -> list:
+    """What make(*inputs) returns, as constants to the gradient, also after rewriting."""
+    dummies = [v.type() for v in inputs]
+    outputs = make(*dummies)
+    pattern = [[False] * len(outputs) for _ in dummies]
+    found = OpFromGraph(dummies, list(outputs), connection_pattern=pattern)(*inputs)
+    return found if isinstance(found, list) else [found]
+
+
 def evaluator(statistics: Callable, log_base: Callable | None, support: Support) -> Callable:
     """Function of states (n, *shape) -> statistics (n, K) and log base (n,)."""
     x = pt.tensor("x", shape=support.shape, dtype="float64")
@@ -85,8 +112,27 @@ def evaluator(statistics: Callable, log_base: Callable | None, support: Support)
     return evaluate
 
 
+def check_statistics(evaluate: Callable, support: Interval) -> None:
+    """Raise FamilyError where a statistic or the base is NaN inside an interval."""
+    low, high = support.low, support.high
+    inside = np.linspace(0.0, 1.0, 67)[1:-1]
+    if np.isfinite(low) and np.isfinite(high):
+        x = low + (high - low) * inside
+    else:
+        far = np.sinh(np.linspace(-10.0, 10.0, 64))
+        x = far if np.isinf(low) and np.isinf(high) else np.abs(far)
+        x = x if np.isinf(low) and np.isinf(high) else low + x if np.isfinite(low) else high - x
+    T, log_h = evaluate(x)
+    wrong = np.any(np.isnan(T), axis=1) & (log_h > -np.inf) | np.isnan(log_h)
+    if np.any(wrong):
+        raise FamilyError(
+            f"a statistic or log_base is NaN at x = {x[int(np.argmax(wrong))]:.6g}, inside "
+            f"{support}. Mend it, or take a narrower interval."
+        )
+
+
 def chunks(
-    evaluate: Callable, support: Support
+    evaluate: Callable, support: FiniteSupport
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """States, statistics and log base of all states, some at a time.
 
@@ -95,8 +141,8 @@ def chunks(
     FamilyError
         a statistic that is not finite, or a log base that is NaN or +inf, with the state.
     """
-    for first in range(0, support.n_states, CHUNK):
-        states = support.states(first, min(first + CHUNK, support.n_states))
+    for first in range(0, int(support.n_states), CHUNK):
+        states = support.states(first, min(first + CHUNK, int(support.n_states)))
         T, log_h = evaluate(states)
         wrong = ~np.all(np.isfinite(T), axis=1) & (log_h > -np.inf)
         if np.any(wrong):
@@ -111,7 +157,7 @@ def chunks(
         yield states, T, log_h
 
 
-def tabulate(evaluate: Callable, support: Support, n_statistics: int) -> Table:
+def tabulate(evaluate: Callable, support: FiniteSupport, n_statistics: int) -> Table:
     """All states with a positive base.
 
     Raises
@@ -119,7 +165,7 @@ def tabulate(evaluate: Callable, support: Support, n_statistics: int) -> Table:
     FamilyError
         more than 16 million numbers, or no state.
     """
-    cells = support.n_states * n_statistics
+    cells = int(support.n_states) * n_statistics
     if cells > MOST_CELLS:
         raise FamilyError(
             f"a sum over {support.n_states} states of {n_statistics} statistics takes a table of "

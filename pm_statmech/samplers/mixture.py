@@ -59,9 +59,10 @@ def compiled_parameters(mixture: Mixture) -> tuple[np.ndarray, np.ndarray, np.nd
     """What the kernels of `mixture_kernels` read."""
     d = mixture.means.shape[1]
     diagonals = np.diagonal(mixture.factors, axis1=1, axis2=2)
-    log_weights = (
-        np.log(mixture.weights) - np.sum(np.log(diagonals), axis=1) - 0.5 * d * np.log(2 * np.pi)
-    )
+    # a mode that the bridges found empty has weight 0
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(mixture.weights) - np.sum(np.log(diagonals), axis=1)
+    log_weights -= 0.5 * d * np.log(2 * np.pi)
     inverses = np.stack([solve_triangular(f, np.eye(d), lower=True) for f in mixture.factors])
     return log_weights, np.ascontiguousarray(mixture.means), np.ascontiguousarray(inverses)
 
