@@ -1,4 +1,4 @@
-"""Log partition functions of coupled spins: the fold against sums over all states, in one run.
+"""Log partition functions: coupled spins by the fold, numbers by quadrature and windows of sums.
 
     python benchmarks/log_partition.py --spins 10,12,14,16
 
@@ -6,6 +6,10 @@ Milliseconds of log Z with all means and pair means (its gradient) in one compil
 repeats after a warm-up: by `Family`, which folds; by `logsumexp(T @ eta)` in PyTensor's numba mode;
 and, where it is installed, by JAX's automatic gradient of the same sum. After each, how many
 times longer than ours it took.
+
+Then microseconds of A with E[T] of families on an interval or all counts, in one compiled call; and
+how many times longer SciPy takes, with `quad` or a sum of a thousand terms for A and for each of
+E[T].
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from time import perf_counter
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from scipy.integrate import quad
+from scipy.special import gammaln, logsumexp
 
 import pm_statmech as pms
 
@@ -82,6 +88,50 @@ def milliseconds(function: Callable, eta: np.ndarray) -> float:
     return 1e3 * median(times)
 
 
+def gamma_by_quad(eta: np.ndarray) -> tuple[float, float, float]:
+    """A and E[log x], E[x] of a gamma distribution by SciPy's `quad`."""
+
+    def integral(f) -> float:
+        return quad(lambda x: f(x) * x ** eta[0] * np.exp(eta[1] * x), 0, np.inf, epsrel=1e-10)[0]
+
+    z = integral(lambda x: 1.0)
+    return np.log(z), integral(np.log) / z, integral(lambda x: x) / z
+
+
+def counts_by_sum(eta: np.ndarray) -> tuple[float, float, float]:
+    """A and E[k], -E[log k!] of a Conway-Maxwell-Poisson distribution by a thousand terms."""
+    k = np.arange(1024.0)
+    T = np.column_stack([k, -gammaln(k + 1)])
+    exponents = T @ eta
+    A = logsumexp(exponents)
+    return A, *(np.exp(exponents - A) @ T)
+
+
+NUMBERS = {
+    "gamma, by quadrature": (
+        pms.Family(lambda x: [pt.log(x), x], pms.Interval(0, np.inf)), [2.0, -1.5], gamma_by_quad,
+    ),
+    "counts, by a window": (
+        pms.Family(lambda x: [x, -pt.gammaln(x + 1)], pms.Integers(0, np.inf)), [1.5, 1.2],
+        counts_by_sum,
+    ),
+}  # fmt: skip
+
+
+def numbers() -> None:
+    """Print the table of families of one number."""
+    print(f"{'family':24} {'us':>7} {'SciPy ratio':>12}")
+    for name, (one, eta, peer) in NUMBERS.items():
+        variable, at = pt.vector("eta", shape=(2,)), np.array(eta)
+        A = one.log_partition(variable)
+        ours = pytensor.function([variable], [A, pytensor.grad(A, variable)], mode="NUMBA")
+        ours.trust_input = True
+        found, reference = ours(at), peer(at)
+        np.testing.assert_allclose([found[0], *found[1]], reference, rtol=1e-8)
+        own, took = milliseconds(ours, at), milliseconds(peer, at)
+        print(f"{name:24} {1e3 * own:7.1f} {took / own:12.1f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -107,6 +157,7 @@ def main() -> None:
             took = milliseconds(other, eta)
             line += f" {took:9.3f} {took / own:6.1f}"
         print(line, flush=True)
+    numbers()
 
 
 if __name__ == "__main__":

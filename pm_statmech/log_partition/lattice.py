@@ -23,10 +23,16 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
-from pm_statmech.log_partition.quadrature import narrowed
-from pm_statmech.log_partition.table import constants, finite_exponent, over_states, weighted
+from pm_statmech.log_partition.quadrature import (
+    FIRST_GRID,
+    N_CLOSER,
+    NEXT_GRID,
+    narrowed,
+    spread,
+)
+from pm_statmech.log_partition.table import constant_op, finite_exponent, over_states, weighted
 
-GRIDS, N_TERMS, N_FAR = (65, 17, 17, 17, 17, 17, 17), 1024, 17
+N_TERMS, N_FAR = 1024, 17
 # how far out terms are looked for, as log(1 + |k|)
 LOG_LARGEST = np.log(1e12)
 ACCEPTED = 1e-10
@@ -87,9 +93,10 @@ class Lattice(NamedTuple):
 
     def window(self, weights) -> Window:
         """The terms that count, of weights (..., K + 1)."""
-        states, T, offset = constants(self._place, weights)
+        states, T, offset = constant_op(self._place, weights)(weights)
         log_terms = weighted(weights, T) + offset
-        error, diverges = constants(self._judge, weights, states, log_terms)
+        given = (weights, states, log_terms)
+        error, diverges = constant_op(self._judge, *given)(*given)
         return Window(states, log_terms, pt.logsumexp(log_terms, axis=-1), error, diverges)
 
     def _place(self, weights):
@@ -97,9 +104,18 @@ class Lattice(NamedTuple):
         none = 0.0 * weights[..., 0]
         two_sided = np.isinf(self.low) and np.isinf(self.high)
         low, high = none - (LOG_LARGEST if two_sided else 0.0), none + LOG_LARGEST
-        for n in GRIDS:
-            s = low[..., None] + (high - low)[..., None] * pt.constant(np.linspace(0.0, 1.0, n))
-            low, high = narrowed(self._log_terms(weights, self._integer(s)), low, high)
+
+        def look(n):
+            def closer(weights, low, high):
+                k = self._integer(spread(low, high, n))
+                return narrowed(self._log_terms(weights, k), low, high)
+
+            return constant_op(closer, weights, low, high)
+
+        low, high = look(FIRST_GRID)(weights, low, high)
+        closer = look(NEXT_GRID)
+        for _ in range(N_CLOSER):
+            low, high = closer(weights, low, high)
         lowest, highest = self._integer(low), self._integer(high)
         # in the middle where all that counts fits in, and from its beginning on elsewhere
         middle = pt.round(0.5 * (lowest + highest)) - N_TERMS // 2

@@ -30,10 +30,10 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor import TensorConstant, TensorVariable
 
-from pm_statmech.log_partition.table import constants, finite_exponent, over_states, weighted
+from pm_statmech.log_partition.table import constant_op, finite_exponent, over_states, weighted
 
 # points of the grids that look for the window, and of the rule in it
-GRIDS, N_NODES = (65, 17, 17, 17, 17, 17, 17), 321
+FIRST_GRID, NEXT_GRID, N_CLOSER, N_NODES = 65, 17, 6, 321
 NEGLIGIBLE = 45.0
 # between these, powers of x up to the fourth and logarithms of x stay finite
 LOG_LARGEST, LOG_SMALLEST = 172.0, -690.0
@@ -89,6 +89,12 @@ class Ends(NamedTuple):
             for end in (low, high)
         )
         return cls(first, last, finite(low), finite(high))
+
+    def among(self, symbols) -> Ends:
+        """The same with its symbolic ends replaced by others, in order."""
+        rest = list(symbols)
+        low, high = (end if isinstance(end, TensorConstant) else rest.pop(0) for end in self[:2])
+        return self._replace(low=low, high=high)
 
     @property
     def inner(self):
@@ -154,17 +160,12 @@ class Quadrature(NamedTuple):
         ends = Ends.of(self.low, self.high) if ends is None else ends
         given = [end for end in ends[:2] if not isinstance(end, TensorConstant)]
 
-        def with_ends(symbols) -> Ends:
-            rest = list(symbols)
-            low, high = (e if isinstance(e, TensorConstant) else rest.pop(0) for e in ends[:2])
-            return ends._replace(low=low, high=high)
-
         def place(weights, *symbols):
-            return self._place(weights, with_ends(symbols))
+            return self._place(weights, ends.among(symbols))
 
-        t, x, step, T, log_weight = constants(place, weights, *given)
+        t, x, step, T, log_weight = constant_op(place, weights, *given)(weights, *given)
         log_terms = weighted(weights, T) + log_weight
-        error, diverges = constants(_judge, log_terms, step)
+        error, diverges = constant_op(_judge, log_terms, step)(log_terms, step)
         return Rule(t, x, log_terms, step, pt.logsumexp(log_terms, axis=-1), error, diverges)
 
     def _place(self, weights, ends: Ends):
@@ -173,19 +174,30 @@ class Quadrature(NamedTuple):
         for end, finite in ((ends.low, ends.finite_low), (ends.high, ends.finite_high)):
             none = none + 0.0 * end if finite else none
         low, high = (end + none for end in ends.limits())
+        given = [end for end in ends[:2] if not isinstance(end, TensorConstant)]
 
-        def at(t):
-            T = over_states(self.joined, self.x, ends.point(t))
-            return finite_exponent(weights, T)
+        def look(n):
+            def closer(weights, low, high, *symbols):
+                inner = ends.among(symbols)
+                t = spread(low, high, n)
+                T, offset = self._at(weights, inner.point(t))
+                log_g = weighted(weights, T) + offset + inner.log_slope(t)
+                return narrowed(log_g, low, high)
 
-        for n in GRIDS:
-            t = low[..., None] + (high - low)[..., None] * pt.constant(np.linspace(0.0, 1.0, n))
-            T, offset = at(t)
-            low, high = narrowed(weighted(weights, T) + offset + ends.log_slope(t), low, high)
-        t = low[..., None] + (high - low)[..., None] * pt.constant(np.linspace(0, 1, N_NODES))
+            return constant_op(closer, weights, low, high, *given)
+
+        low, high = look(FIRST_GRID)(weights, low, high, *given)
+        closer = look(NEXT_GRID)
+        for _ in range(N_CLOSER):
+            low, high = closer(weights, low, high, *given)
+        t = spread(low, high, N_NODES)
         step = (high - low) / (N_NODES - 1)
-        T, offset = at(t)
+        T, offset = self._at(weights, ends.point(t))
         return t, ends.point(t), step, T, offset + ends.log_slope(t) + pt.log(step)[..., None]
+
+    def _at(self, weights, x):
+        """Finite statistics at points x (..., n), and 0 or +-inf to add to their sum."""
+        return finite_exponent(weights, over_states(self.joined, self.x, x))
 
     def log_partition(self, weights):
         """A (...) for weights (..., K + 1)."""
@@ -194,6 +206,11 @@ class Quadrature(NamedTuple):
     def log_mass_below(self, weights, x):
         """Log of the integral (...) from the lower end to x (...)."""
         return self.rule(weights, Ends.of(self.low, x)).log_total
+
+
+def spread(low, high, n: int):
+    """Even points (..., n) from low to high (...)."""
+    return low[..., None] + (high - low)[..., None] * pt.constant(np.linspace(0.0, 1.0, n))
 
 
 def narrowed(log_terms, low, high):

@@ -88,13 +88,21 @@ def weighted(weights, T):
     return pt.sum(weights[..., None, :] * T, axis=-1)
 
 
-def constants(make: Callable, *inputs) -> list:
-    """What make(*inputs) returns, as constants to the gradient, also after rewriting."""
-    dummies = [v.type() for v in inputs]
+def constant_op(make: Callable, *like) -> Callable[..., list]:
+    """Function of inputs of the types of `like` that gives make(*inputs) as constants.
+
+    They are constants to the gradient after rewriting as well, unlike `disconnected_grad`.
+    """
+    dummies = [v.type() for v in like]
     outputs = make(*dummies)
     pattern = [[False] * len(outputs) for _ in dummies]
-    found = OpFromGraph(dummies, list(outputs), connection_pattern=pattern)(*inputs)
-    return found if isinstance(found, list) else [found]
+    op = OpFromGraph(dummies, list(outputs), connection_pattern=pattern)
+
+    def apply(*inputs) -> list:
+        found = op(*inputs)
+        return found if isinstance(found, list) else [found]
+
+    return apply
 
 
 def evaluator(statistics: Callable, log_base: Callable | None, support: Support) -> Callable:
