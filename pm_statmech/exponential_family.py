@@ -74,7 +74,7 @@ class Family:
     Where A is infinite, `log_partition` is +inf and `log_prob` -inf. Integrals whose estimated
     relative error is above 1e-6, and infinite sums that leave out more than 1e-10, are NaN:
     integrands with kinks or with far and narrow modes, singularities at an end that is not 0,
-    sums over more than a thousand terms that matter. See `relative_error`.
+    sums of more than a thousand terms that do not fall off on both sides. See `relative_error`.
 
     Examples
     --------

@@ -53,8 +53,8 @@ def check_natural_parameters(family: Family, eta) -> None:
         raise FamilyError(
             f"the normaliser at natural parameters {eta.data} on {family.support} has an estimated "
             f"relative error of {np.max(error):.1g}. Look for kinks or separate narrow modes in "
-            "the statistics, for a singularity at an end that is not 0, or for a sum over more "
-            "than a thousand terms."
+            "the statistics, for a singularity at an end that is not 0, or for a sum of more "
+            "than a thousand terms that does not fall off on both sides."
         )
 
 
@@ -91,9 +91,11 @@ class ExponentialFamily(Distribution):
     Notes
     -----
     Draws are exact on finite supports. On infinite ones they invert the cumulative probabilities
-    of the engine: of the thousand terms of a sum, or of the quadrature's cells, of which the
-    relative error is below 1e-6. Random eta that give no distribution have log density -inf, and
-    those that the engine cannot integrate NaN, which samplers report as divergences.
+    of the engine: of the terms of a sum, or of the quadrature's cells, of which the relative error
+    is below 1e-6. Over more than a thousand integers that count, both draws and cumulative
+    probabilities interpolate between points some 30 to a standard deviation. Random eta that give
+    no distribution have log density -inf, and those that the engine cannot sum or integrate NaN,
+    which samplers report as divergences.
 
     Examples
     --------

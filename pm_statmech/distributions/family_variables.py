@@ -64,7 +64,7 @@ class CountedRV(FamilyRV):
         family = cls.family
         if isinstance(family.engine, Lattice):
             window = family.engine.window(weights)
-            return pt.cast(window.states, family.support.dtype), window.log_terms
+            return window.states, window.log_terms
         states = pt.constant(family.table.states.astype(family.support.dtype))
         return states, family.table.exponents(weights)
 
@@ -74,10 +74,15 @@ class CountedRV(FamilyRV):
         states, exponents = cls.states(weights)
         probabilities = pt.exp(exponents - pt.max(exponents, axis=-1, keepdims=True))
         cumulative = pt.cumsum(probabilities, axis=-1)
-        index = pt.sum(pt.lt(cumulative, (u * cumulative[..., -1])[..., None]), axis=-1)
+        wanted = u * cumulative[..., -1]
+        index = pt.sum(pt.lt(cumulative, wanted[..., None]), axis=-1)
         if not isinstance(cls.family.engine, Lattice):
             return states[index]
-        return _picked(states, index)
+        # where a point stands for several integers, the rest of u says for which
+        step = cls.family.engine.window(weights).step
+        above = (_picked(cumulative, index) - wanted) / _picked(probabilities, index)
+        drawn = _picked(states, index) + pt.switch(pt.gt(step, 1.0), step * (0.5 - above), 0.0)
+        return pt.cast(pt.round(drawn), cls.family.support.dtype)
 
 
 def _picked(values, index):
@@ -141,8 +146,14 @@ def _counted_logcdf(op, value, rng, size, eta, **kwargs):
     if op.family.support.shape:
         raise NotImplementedError("vectors have no order, and so no cumulative probability.")
     states, exponents = op.states(op.family.weights(eta))
-    below = pt.le(states, pt.cast(value, "float64")[..., None])
+    value = pt.cast(value, "float64")
     log_total = pt.logsumexp(exponents, axis=-1)
+    if isinstance(op.family.engine, Lattice):
+        step = op.family.engine.window(op.family.weights(eta)).step[..., None]
+        # a point stands for the integers up to half a step around it
+        share = pt.clip((pt.floor(value)[..., None] + 0.5 - states) / step + 0.5, 0.0, 1.0)
+        return pt.logsumexp(exponents + pt.log(share), axis=-1) - log_total
+    below = pt.le(states, value[..., None])
     return pt.logsumexp(pt.switch(below, exponents, -np.inf), axis=-1) - log_total
 
 
@@ -164,6 +175,7 @@ def _counted_support_point(op, rv, rng, size, eta):
     likeliest = pt.argmax(exponents, axis=-1)
     is_lattice = isinstance(op.family.engine, Lattice)
     point = _picked(states, likeliest) if is_lattice else states[likeliest]
+    point = pt.cast(pt.round(point), op.family.support.dtype) if is_lattice else point
     return point if rv_size_is_none(size) else pt.broadcast_to(point, rv.shape)
 
 

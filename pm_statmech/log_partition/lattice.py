@@ -3,8 +3,11 @@ r"""Sums over all integers on a side, in a window that follows the parameters, w
 .. math:: A(\eta) = \log \sum_{k = a}^{b} f(k), \qquad f(k) = h(k)\, e^{\eta \cdot T(k)}
 
 Where the terms are not negligible is found first, by grids that each look closer at what the last
-one left; the next 1024 integers from there are summed one by one. Beyond the last, K, where ratios
-of neighbours no longer grow,
+one left; 1024 integers from there are summed one by one. Where more count, 1024 even points s apart
+stand for them, weighted by s: terms that vary little from point to point, as they then do where
+they fall off on both sides, differ from their trapezoidal sum exponentially little, and the
+sum over every second point says by how much. Beyond the last, K, where ratios of neighbours no
+longer grow,
 
 .. math:: \sum_{k > K} f(k) \le f(K)\, \frac{r}{1 - r}, \qquad
           r = \max_{k \ge K} \frac{f(k + 1)}{f(k)}
@@ -35,7 +38,7 @@ from pm_statmech.log_partition.table import constant_op, finite_exponent, over_s
 N_TERMS, N_FAR = 1024, 17
 # how far out terms are looked for, as log(1 + |k|)
 LOG_LARGEST = np.log(1e12)
-ACCEPTED = 1e-10
+ACCEPTED, ROUNDING = 1e-10, 1e-14
 
 
 class Window(NamedTuple):
@@ -44,13 +47,15 @@ class Window(NamedTuple):
     Parameters
     ----------
     states, log_terms
-        (..., N) integers and the logs of their terms, -inf outside the support.
+        (..., N) integers, or points `step` (...) apart where that is over 1, and the logs of what
+        they add to the sum, -inf outside the support.
     log_total
         (...) log of the sum; error : (...) bound on what is left out, relative to it;
         diverges : (...) whether terms do not fall off.
     """
 
     states: TensorVariable
+    step: TensorVariable
     log_terms: TensorVariable
     log_total: TensorVariable
     error: TensorVariable
@@ -59,7 +64,9 @@ class Window(NamedTuple):
     @property
     def trusted_total(self) -> TensorVariable:
         """log_total, +inf where it diverges, NaN where the bound is too large."""
-        bounded = pt.switch(pt.le(self.error, ACCEPTED), self.log_total, np.nan)
+        # no sum is better than the rounding of its largest exponent
+        accepted = ACCEPTED + ROUNDING * pt.abs(self.log_total)
+        bounded = pt.switch(pt.le(self.error, accepted), self.log_total, np.nan)
         return pt.switch(self.diverges, np.inf, bounded)
 
 
@@ -93,14 +100,14 @@ class Lattice(NamedTuple):
 
     def window(self, weights) -> Window:
         """The terms that count, of weights (..., K + 1)."""
-        states, T, offset = constant_op(self._place, weights)(weights)
+        states, step, T, offset = constant_op(self._place, weights)(weights)
         log_terms = weighted(weights, T) + offset
-        given = (weights, states, log_terms)
+        given = (weights, states, step, log_terms)
         error, diverges = constant_op(self._judge, *given)(*given)
-        return Window(states, log_terms, pt.logsumexp(log_terms, axis=-1), error, diverges)
+        return Window(states, step, log_terms, pt.logsumexp(log_terms, axis=-1), error, diverges)
 
     def _place(self, weights):
-        """Integers (..., N), finite statistics there, and 0 or +-inf to add to their sum."""
+        """Points (..., N), their step (...), statistics there, and logs of their weights."""
         none = 0.0 * weights[..., 0]
         two_sided = np.isinf(self.low) and np.isinf(self.high)
         low, high = none - (LOG_LARGEST if two_sided else 0.0), none + LOG_LARGEST
@@ -119,19 +126,28 @@ class Lattice(NamedTuple):
         lowest, highest = self._integer(low), self._integer(high)
         # in the middle where all that counts fits in, and from its beginning on elsewhere
         middle = pt.round(0.5 * (lowest + highest)) - N_TERMS // 2
-        first = pt.switch(pt.lt(highest - lowest, N_TERMS), middle, lowest)
-        first = pt.maximum(first, self.low)
-        first = pt.minimum(first, self.high - (N_TERMS - 1)) if np.isfinite(self.high) else first
-        states = first[..., None] + pt.arange(N_TERMS, dtype="float64")
-        return states, *self._at(weights, states)
+        fits = pt.lt(highest - lowest, N_TERMS)
+        # even points would not do where terms begin in the midst of what counts
+        one_by_one = fits | pt.le(lowest, self.low) | pt.ge(highest, self.high)
+        first = pt.maximum(pt.switch(fits, middle, lowest), self.low)
+        step = pt.switch(one_by_one, 1.0, (highest - lowest) / (N_TERMS - 1))
+        if np.isfinite(self.high):
+            last = self.high - (N_TERMS - 1)
+            first = pt.switch(one_by_one, pt.minimum(first, last), first)
+        states = first[..., None] + step[..., None] * pt.arange(N_TERMS, dtype="float64")
+        T, offset = self._at(weights, states)
+        return states, step, T, offset + pt.log(step)[..., None]
 
-    def _judge(self, weights, states, log_terms):
+    def _judge(self, weights, states, step, log_terms):
         """Bound (...) on what is left out relative to the sum, and whether terms do not fall."""
         total = pt.logsumexp(log_terms, axis=-1)
-        error, diverges = 0.0 * weights[..., 0], pt.eq(total, np.inf)
+        coarse = pt.logsumexp(log_terms[..., ::2], axis=-1) + np.log(2.0)
+        of_rule = pt.sqr(pt.expm1(coarse - total))
+        error, diverges = pt.switch(pt.gt(step, 1.0), of_rule, 0.0), pt.eq(total, np.inf)
         further = pt.constant(np.round(np.geomspace(1.0, 1e12, N_FAR)) - 1)
         for end, sign, bound in ((-1, 1.0, self.high), (0, -1.0, self.low)):
-            far = states[..., end, None] + sign * further
+            last = states[..., end]
+            far = last[..., None] + sign * further
             steps = self._log_terms(weights, far + sign) - self._log_terms(weights, far)
             largest = pt.max(pt.switch(pt.isnan(steps), -np.inf, steps), axis=-1)
             # r / (1 - r), of a term relative to the sum
