@@ -291,3 +291,27 @@ def test_sums_of_more_terms_than_are_summed(rate):
     assert pytest.approx(rate, rel=1e-12) == A
     assert mean[0] == pytest.approx(rate, rel=1e-10)
     assert error < 1e-12
+
+
+def test_even_points_do_not_stand_for_integers_that_differ():
+    """Counts heaped on tens, whose mean is so large that even points would miss the tens."""
+    heaped = pms.Family(lambda x: [x, pt.eq(x % 10, 0)], COUNTS, lambda x: -pt.gammaln(x + 1))
+    A, _, error = compiled(heaped)(np.array([np.log(1e5), 1.0]))
+    assert np.isnan(A)
+    assert error == np.inf
+    # few enough to be summed one by one
+    k = np.arange(400)
+    terms = k * np.log(50.0) + (k % 10 == 0) - special.gammaln(k + 1)
+    found = compiled(heaped)(np.array([np.log(50.0), 1.0]))[0]
+    assert found == pytest.approx(special.logsumexp(terms), rel=1e-12)
+
+
+@pytest.mark.parametrize("eta", [[-0.03, 0.0], [-0.5, 0.0], [30.0, -1e-4]])
+def test_downward_sums_mirror_upward_ones(eta):
+    up = pms.Family(lambda x: [x, x**2], COUNTS)
+    down = pms.Family(lambda x: [-x, x**2], pms.Integers(-np.inf, 0))
+    A, mean, _ = compiled(up)(np.array(eta))
+    assert np.isfinite(A)
+    found, found_mean, _ = compiled(down)(np.array(eta))
+    assert found == pytest.approx(A, rel=1e-12)
+    np.testing.assert_allclose(found_mean, mean, rtol=1e-10)

@@ -4,10 +4,11 @@ r"""Sums over all integers on a side, in a window that follows the parameters, w
 
 Where the terms are not negligible is found first, by grids that each look closer at what the last
 one left; 1024 integers from there are summed one by one. Where more count, 1024 even points s apart
-stand for them, weighted by s: terms that vary little from point to point, as they then do where
-they fall off on both sides, differ from their trapezoidal sum exponentially little, and the
-sum over every second point says by how much. Beyond the last, K, where ratios of neighbours no
-longer grow,
+stand for them, weighted by s: smooth terms that fall off on both sides differ from their
+trapezoidal sum exponentially little, and the square of what the sum over every second point differs
+by is the estimate. Terms are smooth if 64 integers in a row, and the halves between them, have
+second differences below .01; a statistic that tells integers apart, as x % 10 does, is not. Beyond
+the last, K, where ratios of neighbours no longer grow,
 
 .. math:: \sum_{k > K} f(k) \le f(K)\, \frac{r}{1 - r}, \qquad
           r = \max_{k \ge K} \frac{f(k + 1)}{f(k)}
@@ -39,6 +40,8 @@ N_TERMS, N_FAR = 1024, 17
 # how far out terms are looked for, as log(1 + |k|)
 LOG_LARGEST = np.log(1e12)
 ACCEPTED, ROUNDING = 1e-10, 1e-14
+# 64 integers in a row and the halves between them, whose terms have second differences below this
+HALVES, ROUGH = 0.5 * np.arange(129.0) - 32.0, 0.01
 
 
 class Window(NamedTuple):
@@ -123,7 +126,8 @@ class Lattice(NamedTuple):
         closer = look(NEXT_GRID)
         for _ in range(N_CLOSER):
             low, high = closer(weights, low, high)
-        lowest, highest = self._integer(low), self._integer(high)
+        ends = self._integer(low), self._integer(high)
+        lowest, highest = pt.minimum(*ends), pt.maximum(*ends)
         # in the middle where all that counts fits in, and from its beginning on elsewhere
         middle = pt.round(0.5 * (lowest + highest)) - N_TERMS // 2
         fits = pt.lt(highest - lowest, N_TERMS)
@@ -133,7 +137,7 @@ class Lattice(NamedTuple):
         step = pt.switch(one_by_one, 1.0, (highest - lowest) / (N_TERMS - 1))
         if np.isfinite(self.high):
             last = self.high - (N_TERMS - 1)
-            first = pt.switch(one_by_one, pt.minimum(first, last), first)
+            first = pt.switch(pt.ge(highest, self.high) | pt.gt(first, last), last, first)
         states = first[..., None] + step[..., None] * pt.arange(N_TERMS, dtype="float64")
         T, offset = self._at(weights, states)
         return states, step, T, offset + pt.log(step)[..., None]
@@ -142,7 +146,11 @@ class Lattice(NamedTuple):
         """Bound (...) on what is left out relative to the sum, and whether terms do not fall."""
         total = pt.logsumexp(log_terms, axis=-1)
         coarse = pt.logsumexp(log_terms[..., ::2], axis=-1) + np.log(2.0)
-        of_rule = pt.sqr(pt.expm1(coarse - total))
+        mode = pt.max(pt.switch(pt.eq(log_terms, pt.max(log_terms, axis=-1, keepdims=True)),
+                                states, -np.inf), axis=-1)  # fmt: skip
+        row = self._log_terms(weights, pt.round(mode)[..., None] + pt.constant(HALVES))
+        rough = pt.gt(pt.max(pt.abs(pt.diff(row, n=2, axis=-1)), axis=-1), ROUGH)
+        of_rule = pt.switch(rough, np.inf, pt.sqr(pt.expm1(coarse - total)))
         error, diverges = pt.switch(pt.gt(step, 1.0), of_rule, 0.0), pt.eq(total, np.inf)
         further = pt.constant(np.round(np.geomspace(1.0, 1e12, N_FAR)) - 1)
         for end, sign, bound in ((-1, 1.0, self.high), (0, -1.0, self.low)):
