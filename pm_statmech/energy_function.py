@@ -330,8 +330,8 @@ def compile_energy_function(
             for name in ("float64", "float32", "int64", "int32", "int8", "bool")
         },
     }
-    wrapper, cached = source_beside(kernel_of(function), source, "energy_function", environment)
-    library = numba.cfunc(_SIGNATURE, cache=cached)(wrapper)
+    wrapper, key = source_beside(kernel_of(function), source, "energy_function", environment)
+    library = numba.cfunc(_SIGNATURE, cache=key is not None)(wrapper)
     return EnergyFunction(
         int(library.address or 0),
         layout,

@@ -30,10 +30,10 @@ from pytensor.tensor import TensorConstant
 from pytensor.tensor.blockwise import Blockwise
 
 from pm_statmech.errors import FamilyError, SupportError
-from pm_statmech.log_partition.lattice import Lattice
+from pm_statmech.log_partition import lattice, quadrature
 from pm_statmech.log_partition.matching import MomentMatch, check_identified, check_inside
+from pm_statmech.log_partition.moments import OneNumber
 from pm_statmech.log_partition.pairwise import Pairwise, find_pairwise
-from pm_statmech.log_partition.quadrature import Quadrature
 from pm_statmech.log_partition.table import (
     Table,
     check_statistics,
@@ -74,7 +74,7 @@ class Family:
     Where A is infinite, `log_partition` is +inf and `log_prob` -inf. Integrals whose estimated
     relative error is above 1e-6, and infinite sums that leave out more than 1e-10, are NaN:
     integrands with kinks or with far and narrow modes, singularities at an end that is not 0,
-    sums of more than a thousand terms that do not fall off on both sides. See `relative_error`.
+    sums of more than a million terms that do not fall off on both sides. See `relative_error`.
 
     Examples
     --------
@@ -98,25 +98,27 @@ class Family:
         return self._evaluate(self.support.example[None])[0].shape[1]
 
     @cached_property
-    def engine(self) -> Table | Pairwise | Lattice | Quadrature:
+    def engine(self) -> Table | Pairwise | OneNumber:
         """How A is computed.
 
         By a table of all states, the fold of binary entries, a sum over a window of the integers,
         or quadrature.
         """
         if isinstance(self.support, Interval):
-            joined, x = self._statistics_of_one
             check_statistics(self._evaluate, self.support)
-            return Quadrature(joined, x, float(self.support.low), float(self.support.high))
+            return self._of_one_number(self.support, quadrature)
         if isinstance(self.support, Integers) and np.isinf(self.support.n_states):
-            joined, x = self._statistics_of_one
-            return Lattice(joined, x, float(self.support.low), float(self.support.high))
+            return self._of_one_number(self.support, lattice)
         n_cells = self.support.n_states * (self.n_statistics + 1)
         if n_cells > SMALL_TABLE:
             found = find_pairwise(self._evaluate, self.support)
             if found is not None:
                 return found
         return self.table
+
+    def _of_one_number(self, support: Integers | Interval, rule) -> OneNumber:
+        joined, x = self._statistics_of_one
+        return OneNumber(joined, x, float(support.low), float(support.high), rule)
 
     @cached_property
     def table(self) -> Table:
@@ -161,10 +163,8 @@ class Family:
     def relative_error(self, eta):
         """Estimated relative error of exp A(eta) (...): 0 where the engine is exact."""
         weights = self.weights(eta)
-        if isinstance(self.engine, Lattice):
-            return self.engine.window(weights).error
-        if isinstance(self.engine, Quadrature):
-            return self.engine.rule(weights).error
+        if isinstance(self.engine, OneNumber):
+            return self.engine.moments(weights)[2]
         return pt.zeros_like(weights[..., 0])
 
     def log_prob(self, x, eta):

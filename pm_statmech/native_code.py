@@ -24,8 +24,8 @@ def kernel_of(function: Any) -> Any:
 
 def source_beside(
     kernel: Any, source: str, name: str, environment: Mapping[str, object]
-) -> tuple[Callable, bool]:
-    """Python function of a source that calls ``kernel``, and whether numba may cache it.
+) -> tuple[Callable, str | None]:
+    """Python function of a source that calls ``kernel``, and the key that numba may cache it by.
 
     The key on disk is that of the kernel with the source; a kernel without a key, of an Op that
     nobody can name, is compiled in every process, and what calls it as well.
@@ -34,7 +34,7 @@ def source_beside(
     if key is not None:
         key = sha256(f"{key}|{SOURCE_VERSION}|{source}".encode()).hexdigest()
     names = {"__name__": __name__, "kernel": kernel, **environment}
-    return compile_numba_function_src(source, name, names, names, cache_key=key), key is not None
+    return compile_numba_function_src(source, name, names, names, cache_key=key), key
 
 
 def repeated(function: Any) -> Callable:
@@ -55,8 +55,8 @@ def repeated(function: Any) -> Callable:
             "        rows[i] = row",
         ]
     )
-    loop, cached = source_beside(kernel, source, "fill_rows", {})
-    compiled = numba.njit(cache=cached)(loop)
+    loop, key = source_beside(kernel, source, "fill_rows", {})
+    compiled = numba.njit(cache=key is not None)(loop)
 
     def fill(rows):
         compiled(rows, *(container.storage[0] for container in containers))

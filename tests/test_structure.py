@@ -33,7 +33,8 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "supports.py",
                "exponential_family.py", "log_partition/table.py", "log_partition/fold.py",
                "log_partition/pairwise.py", "log_partition/lattice.py",
-               "log_partition/quadrature.py", "losses/loss.py",
+               "log_partition/quadrature.py", "log_partition/moments.py",
+               "log_partition/terms.py", "losses/loss.py",
                "losses/location.py", "losses/margin.py", "losses/scoring.py"]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ import pytensor.tensor as pt
 from pymc.distributions.distribution import Distribution
 from pytensor.tensor import TensorConstant
 
-from pm_statmech.distributions.family_variables import CountedRV, FamilyRV, IntervalRV
+from pm_statmech.distributions.family_variables import CountRV, FamilyRV, IntervalRV, ListedRV
 from pm_statmech.errors import FamilyError, SupportError
 from pm_statmech.exponential_family import Family
 from pm_statmech.supports import Interval, Support
@@ -30,7 +30,9 @@ def rv_type_of(family: Family) -> type[FamilyRV]:
     found = _subclasses.get(family)
     if found is None:
         core = "n" if family.support.shape else ""
-        base = IntervalRV if isinstance(family.support, Interval) else CountedRV
+        is_listed = np.isfinite(family.support.n_states)
+        base = IntervalRV if isinstance(family.support, Interval) else CountRV
+        base = ListedRV if is_listed else base
         signature = f"[rng],[size],(k)->[rng],({core})"
         found = type(base.__name__, (base,), {"family": family, "extended_signature": signature})
         _subclasses[family] = found
@@ -54,7 +56,7 @@ def check_natural_parameters(family: Family, eta) -> None:
             f"the normaliser at natural parameters {eta.data} on {family.support} has an estimated "
             f"relative error of {np.max(error):.1g}. Look for kinks or separate narrow modes in "
             "the statistics, for a singularity at an end that is not 0, or for a sum of more "
-            "than a thousand terms that does not fall off on both sides."
+            "than a million terms that does not fall off on both sides."
         )
 
 
@@ -92,10 +94,10 @@ class ExponentialFamily(Distribution):
     -----
     Draws are exact on finite supports. On infinite ones they invert the cumulative probabilities
     of the engine: of the terms of a sum, or of the quadrature's cells, of which the relative error
-    is below 1e-6. Over more than a thousand integers that count, both draws and cumulative
-    probabilities interpolate between points some 30 to a standard deviation. Random eta that give
-    no distribution have log density -inf, and those that the engine cannot sum or integrate NaN,
-    which samplers report as divergences.
+    is below 1e-6. Among more than a thousand integers that count, draws may interpolate between
+    points some 30 to a standard deviation. Random eta that give no distribution have log density
+    -inf, and those that the engine cannot sum or integrate NaN, which samplers report as
+    divergences; drawing from them gives NaN, or an error for integers.
 
     Examples
     --------

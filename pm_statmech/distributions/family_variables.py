@@ -1,12 +1,10 @@
 r"""Random variables of exponential families: how they are drawn, and their densities.
 
-On a list or a window of states a draw inverts the cumulative probabilities. On an interval the
-quadrature's rule gives the probability of every cell between nodes,
+A draw inverts the cumulative probabilities, of a list of states, of the terms of a sum, or of the
+cells of a quadrature. A cumulative probability on an infinite support is the normaliser of what
+lies below, over that of all:
 
-.. math:: \int_{t_j}^{t_{j+1}} g \approx \frac{h}{1440} \left(11 g_{j-2} - 93 g_{j-1} + 802 g_j
-          + 802 g_{j+1} - 93 g_{j+2} + 11 g_{j+3}\right)
-
-and a cubic with the density at both ends is inverted within the cell.
+.. math:: \log P(x \le b) = A_{(-\infty, b]}(\eta) - A(\eta)
 """
 
 from __future__ import annotations
@@ -19,14 +17,17 @@ from pymc.distributions.shape_utils import implicit_size_from_params, rv_size_is
 from pymc.distributions.transforms import _default_transform
 from pymc.logprob.abstract import _logcdf, _logprob
 from pymc.pytensorf import normalize_rng_param
+from pytensor.raise_op import CheckAndRaise
 from pytensor.tensor.random.utils import normalize_size_param
 
+from pm_statmech.errors import FamilyError
 from pm_statmech.exponential_family import Family
-from pm_statmech.log_partition.lattice import Lattice
-from pm_statmech.log_partition.quadrature import Ends, Quadrature
+from pm_statmech.log_partition.moments import OneNumber
 
-CELL = np.array([11.0, -93.0, 802.0, 802.0, -93.0, 11.0]) / 1440.0
-NEWTON_STEPS = 5
+NO_DRAW = CheckAndRaise(
+    FamilyError,
+    "no draw: at some natural parameters the sum over integers is infinite, or has not converged.",
+)
 
 
 class FamilyRV(SymbolicRandomVariable):
@@ -55,18 +56,15 @@ class FamilyRV(SymbolicRandomVariable):
         raise NotImplementedError
 
 
-class CountedRV(FamilyRV):
-    """On a list of states, or the integers."""
+class ListedRV(FamilyRV):
+    """On a list of states."""
 
     @classmethod
     def states(cls, weights):
-        """States (..., S, *shape) and their exponents (..., S) at weights (..., K + 1)."""
-        family = cls.family
-        if isinstance(family.engine, Lattice):
-            window = family.engine.window(weights)
-            return window.states, window.log_terms
-        states = pt.constant(family.table.states.astype(family.support.dtype))
-        return states, family.table.exponents(weights)
+        """States (S, *shape) and their exponents (..., S) at weights (..., K + 1)."""
+        table = cls.family.table
+        states = pt.constant(table.states.astype(cls.family.support.dtype))
+        return states, table.exponents(weights)
 
     @classmethod
     def by_inversion(cls, weights, u):
@@ -75,64 +73,37 @@ class CountedRV(FamilyRV):
         probabilities = pt.exp(exponents - pt.max(exponents, axis=-1, keepdims=True))
         cumulative = pt.cumsum(probabilities, axis=-1)
         wanted = u * cumulative[..., -1]
-        index = pt.sum(pt.lt(cumulative, wanted[..., None]), axis=-1)
-        if not isinstance(cls.family.engine, Lattice):
-            return states[index]
-        # where a point stands for several integers, the rest of u says for which
-        step = cls.family.engine.window(weights).step
-        above = (_picked(cumulative, index) - wanted) / _picked(probabilities, index)
-        drawn = _picked(states, index) + pt.switch(pt.gt(step, 1.0), step * (0.5 - above), 0.0)
-        return pt.cast(pt.round(drawn), cls.family.support.dtype)
+        return states[pt.sum(pt.lt(cumulative, wanted[..., None]), axis=-1)]
 
 
-def _picked(values, index):
-    """Entries values[..., index] along the last axis, of index (...) that may have more axes."""
-    wide = pt.broadcast_to(values, (*tuple(index.shape), values.shape[-1]))
-    return pt.take_along_axis(wide, index[..., None], axis=-1)[..., 0]
-
-
-class IntervalRV(FamilyRV):
-    """On an interval."""
-
-    family: Family
+class NumberRV(FamilyRV):
+    """A number, of an infinite support."""
 
     @classmethod
-    def engine(cls) -> Quadrature:
-        """The family's quadrature."""
-        assert isinstance(cls.family.engine, Quadrature)
+    def engine(cls) -> OneNumber:
+        """The family's sum or integral."""
+        assert isinstance(cls.family.engine, OneNumber)
         return cls.family.engine
 
     @classmethod
     def by_inversion(cls, weights, u):
         """Where the cumulative probability is u."""
-        engine = cls.engine()
-        rule = engine.rule(weights)
-        density = pt.exp(rule.log_terms - rule.log_total[..., None])
-        n = density.type.shape[-1]
-        none = pt.zeros_like(density[..., :2])
-        padded = pt.concatenate([none, density, none], axis=-1)
-        cells = sum(c * padded[..., i : i + n - 1] for i, c in enumerate(CELL))
-        # far out, where nothing is, the rule may be below 0
-        cells = pt.maximum(cells, 0.0)
-        below = pt.concatenate([pt.zeros_like(cells[..., :1]), pt.cumsum(cells, axis=-1)], axis=-1)
-        wanted = u * below[..., -1]
-        index = pt.minimum(pt.sum(pt.le(below[..., 1:], wanted[..., None]), axis=-1), n - 2)
-        start, left, right, cell, t = (
-            _picked(values, i)
-            for values, i in (
-                (below, index), (density, index), (density, index + 1), (cells, index),
-                (rule.t, index),
-            )
-        )  # fmt: skip
-        rest = wanted - start
-        square, cube = 3 * cell - 2 * left - right, left + right - 2 * cell
-        s = pt.clip(rest / pt.maximum(cell, 1e-300), 0.0, 1.0)
-        for _ in range(NEWTON_STEPS):
-            slope = left + s * (2 * square + 3 * cube * s)
-            s = s - (s * (left + s * (square + cube * s)) - rest) / pt.maximum(slope, 1e-300)
-            s = pt.clip(s, 0.0, 1.0)
-        ends = Ends.of(engine.low, engine.high)
-        return ends.point((t + rule.step * s)[..., None])[..., 0]
+        return cls.engine().inverse(weights, u)
+
+
+class CountRV(NumberRV):
+    """An integer."""
+
+    @classmethod
+    def by_inversion(cls, weights, u):
+        """The first integer at which the cumulative probability exceeds u."""
+        drawn = cls.engine().inverse(weights, u)
+        drawn = NO_DRAW(drawn, pt.all(pt.isfinite(drawn)))
+        return pt.cast(drawn, cls.family.support.dtype)
+
+
+class IntervalRV(NumberRV):
+    """On an interval."""
 
 
 @_logprob.register(FamilyRV)
@@ -141,46 +112,39 @@ def _family_logp(op, values, rng, size, eta, **kwargs):
     return op.family.log_prob(value, eta)
 
 
-@_logcdf.register(CountedRV)
-def _counted_logcdf(op, value, rng, size, eta, **kwargs):
+@_logcdf.register(ListedRV)
+def _listed_logcdf(op, value, rng, size, eta, **kwargs):
     if op.family.support.shape:
         raise NotImplementedError("vectors have no order, and so no cumulative probability.")
     states, exponents = op.states(op.family.weights(eta))
-    value = pt.cast(value, "float64")
+    below = pt.le(states, pt.cast(value, "float64")[..., None])
     log_total = pt.logsumexp(exponents, axis=-1)
-    if isinstance(op.family.engine, Lattice):
-        step = op.family.engine.window(op.family.weights(eta)).step[..., None]
-        # a point stands for the integers up to half a step around it
-        share = pt.clip((pt.floor(value)[..., None] + 0.5 - states) / step + 0.5, 0.0, 1.0)
-        return pt.logsumexp(exponents + pt.log(share), axis=-1) - log_total
-    below = pt.le(states, value[..., None])
     return pt.logsumexp(pt.switch(below, exponents, -np.inf), axis=-1) - log_total
 
 
-@_logcdf.register(IntervalRV)
-def _interval_logcdf(op, value, rng, size, eta, **kwargs):
+@_logcdf.register(NumberRV)
+def _number_logcdf(op, value, rng, size, eta, **kwargs):
     engine, weights = op.engine(), op.family.weights(eta)
     value = pt.cast(value, "float64")
-    inside = pt.gt(value, engine.low) & pt.lt(value, engine.high)
+    value = value if isinstance(op, IntervalRV) else pt.floor(value)
+    above_low = pt.gt(value, engine.low) if isinstance(op, IntervalRV) else pt.ge(value, engine.low)
+    inside = above_low & pt.lt(value, engine.high)
     at = pt.switch(inside, value, float(op.family.support.example))
-    log_mass = engine.log_mass_below(weights, at) - engine.log_partition(weights)
-    outside = pt.switch(pt.le(value, engine.low), -np.inf, 0.0)
+    log_mass = engine.moments(weights, high=at)[0] - engine.log_partition(weights)
+    outside = pt.switch(above_low, 0.0, -np.inf)
     # rounding may take it above the whole
     return pt.switch(inside, pt.minimum(log_mass, 0.0), outside)
 
 
-@_support_point.register(CountedRV)
-def _counted_support_point(op, rv, rng, size, eta):
+@_support_point.register(ListedRV)
+def _listed_support_point(op, rv, rng, size, eta):
     states, exponents = op.states(op.family.weights(eta))
-    likeliest = pt.argmax(exponents, axis=-1)
-    is_lattice = isinstance(op.family.engine, Lattice)
-    point = _picked(states, likeliest) if is_lattice else states[likeliest]
-    point = pt.cast(pt.round(point), op.family.support.dtype) if is_lattice else point
+    point = states[pt.argmax(exponents, axis=-1)]
     return point if rv_size_is_none(size) else pt.broadcast_to(point, rv.shape)
 
 
-@_support_point.register(IntervalRV)
-def _interval_support_point(op, rv, rng, size, eta):
+@_support_point.register(NumberRV)
+def _number_support_point(op, rv, rng, size, eta):
     # the median: a density may be infinite at an end, and a mean may not exist
     weights = op.family.weights(eta)
     point = op.by_inversion(weights, 0.5 * pt.ones_like(weights[..., 0]))

@@ -6,6 +6,7 @@
                  some 24 entries
 `lattice`        any statistics of an integer without end: a sum over a window, with a tail bound
 `quadrature`     any statistics of a number in an interval: the double-exponential rule
+`moments`        the operations that put a model's statistics into the last two
 `matching`       the other way: eta of given mean statistics, on a table
 ================ =============================================================================
 """

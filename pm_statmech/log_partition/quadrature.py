@@ -6,6 +6,7 @@ r"""One-dimensional integrals by the double-exponential rule, where the integran
 ======================= ===================================================
 a, b finite             x = a + (b - a) / (1 + e^{-\pi \sinh t})
 a finite, b infinite    x = a + e^{(\pi/2) \sinh t}
+a infinite, b finite    x = b - e^{-(\pi/2) \sinh t}
 both infinite           x = \sinh((\pi/2) \sinh t)
 ======================= ===================================================
 
@@ -16,225 +17,172 @@ nodes fill that window. The sums over every second and fourth node differ from i
 the estimated error is 4 d_2^2 / d_4, or d_2 if that is less, too large for smooth integrands and
 enough for kinks, and what lies beyond the window.
 
-All of it is PyTensor's own operations, and the nodes are constants to the gradient, which is then
-the same rule for E[T].
+A draw inverts the cumulative probability. The rule gives that of every cell between nodes,
+
+.. math:: \int_{t_j}^{t_{j+1}} g \approx \frac{h}{1440} \left(11 g_{j-2} - 93 g_{j-1} + 802 g_j
+          + 802 g_{j+1} - 93 g_{j+2} + 11 g_{j+3}\right)
+
+and a cubic with the density at both ends is inverted within the cell.
 
 Source: Takahasi and Mori (1974), Publ. RIMS 9, 721-741.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-import pytensor.tensor as pt
-from pytensor.tensor import TensorConstant, TensorVariable
+from numba import njit
 
-from pm_statmech.log_partition.table import constant_op, finite_exponent, over_states, weighted
+from pm_statmech.log_partition.terms import (
+    Terms,
+    add_exponents,
+    even,
+    log_sum,
+    narrowed,
+    woven,
+)
 
 # points of the grids that look for the window, and of the rule in it
-FIRST_GRID, NEXT_GRID, N_CLOSER, N_NODES = 65, 17, 6, 321
-NEGLIGIBLE = 45.0
+FIRST_GRID, NEXT_GRID, N_CLOSER = 65, 17, 6
+FEWEST_CELLS, MOST_CELLS = 80, 320
+# grids that leave more than this share of their window look no closer
+SETTLED = 0.6
 # between these, powers of x up to the fourth and logarithms of x stay finite
 LOG_LARGEST, LOG_SMALLEST = 172.0, -690.0
-ACCEPTED = 1e-6
+ACCEPTED, AIM = 1e-6, 1e-13
+CELL = np.array([11.0, -93.0, 802.0, 802.0, -93.0, 11.0]) / 1440.0
+NEWTON_STEPS = 5
 
 
-class Rule(NamedTuple):
-    """Trapezoidal rule in a window.
+@njit(cache=True)
+def _inner(low, high):
+    """The y = c sinh(t) that the exponentials are of: c."""
+    return np.pi if np.isfinite(low) and np.isfinite(high) else 0.5 * np.pi
 
-    Parameters
-    ----------
-    t, x
-        (..., N) nodes; log_terms : (..., N) log of what each adds to Z.
-    step
-        (...) their distance in t.
-    log_total
-        (...) log of the sum; error : (...) its estimated error; diverges : (...) whether
-        the integrand is largest at an end.
+
+@njit(cache=True)
+def _nearest(end):
+    """Log of the least distance from an end that shows in floating point."""
+    return max(LOG_SMALLEST, np.log(4e-16 * abs(end))) if end != 0.0 else LOG_SMALLEST
+
+
+@njit(cache=True)
+def limits(low, high):
+    """First and last t at which floating point tells x from the ends."""
+    first, last = -LOG_LARGEST, LOG_LARGEST
+    width = np.log(high - low) if np.isfinite(low) and np.isfinite(high) else 0.0
+    if np.isfinite(low):
+        first = _nearest(low) - width
+    if np.isfinite(high):
+        last = width - _nearest(high)
+    c = _inner(low, high)
+    return np.arcsinh(first / c), np.arcsinh(last / c)
+
+
+@njit(cache=True)
+def points(t, low, high):
+    """x(t), as far from either end as t says, and log x'(t), of nodes (n,)."""
+    x, log_slopes = np.empty_like(t), np.empty_like(t)
+    c = _inner(low, high)
+    for i in range(len(t)):
+        grown = np.exp(t[i])
+        y = 0.5 * c * (grown - 1.0 / grown)
+        slope = 0.5 * c * (grown + 1.0 / grown)
+        if np.isfinite(low) and np.isfinite(high):
+            fallen = np.exp(-abs(y))
+            share = (high - low) * fallen / (1.0 + fallen)
+            x[i] = low + share if y < 0.0 else high - share
+            log_slopes[i] = np.log(slope * (high - low) / (1.0 + fallen) ** 2) - abs(y)
+        elif np.isfinite(low):
+            x[i], log_slopes[i] = low + np.exp(y), np.log(slope) + y
+        elif np.isfinite(high):
+            x[i], log_slopes[i] = high - np.exp(-y), np.log(slope) - y
+        else:
+            fallen = np.exp(-abs(y))
+            half = 0.5 * (1.0 / fallen - fallen)
+            x[i] = np.sinh(y) if abs(y) < 1e-3 else half if y > 0.0 else -half
+            log_slopes[i] = np.log(0.5 * slope * (1.0 + fallen * fallen)) + abs(y)
+    return x, log_slopes
+
+
+@njit(cache=True)
+def judge(log_terms, step):
+    """Estimated relative error of a sum of (n,) terms, and whether it diverges."""
+    total = log_sum(log_terms)
+    if total == np.inf:
+        return np.inf, True
+    # of the integrals, the step included
+    d_2 = abs(np.expm1(log_sum(log_terms[::2]) + np.log(2.0) - total))
+    d_4 = abs(np.expm1(log_sum(log_terms[::4]) + np.log(4.0) - total))
+    # beyond an end where the integrand has not died out it falls off within a unit of t
+    beyond = (np.exp(log_terms[0] - total) + np.exp(log_terms[-1] - total)) / step
+    error = d_2 * min(1.0, 4.0 * d_2 / (d_4 + 1e-300)) + beyond
+    at_end = max(log_terms[0], log_terms[-1]) >= np.max(log_terms)
+    return error, at_end and error > ACCEPTED
+
+
+def terms_of(statistics):
+    """Function (weights (m,), low, high, fewest) -> Terms, of points (n,) -> (statistics (n, m),).
+
+    With at least `fewest` cells, or `MOST_CELLS` times a power of 1/2.
     """
 
-    t: TensorVariable
-    x: TensorVariable
-    log_terms: TensorVariable
-    step: TensorVariable
-    log_total: TensorVariable
-    error: TensorVariable
-    diverges: TensorVariable
+    def terms(weights, low, high, fewest):
+        first, last = limits(low, high)
+        n, width = FIRST_GRID, 0.0
+        for _ in range(N_CLOSER + 1):
+            x, log_terms = points(even(first, last, n), low, high)
+            add_exponents(log_terms, statistics(x)[0], weights)
+            width = last - first
+            first, last = narrowed(log_terms, first, last)
+            n = NEXT_GRID
+            if last - first > SETTLED * width:
+                break
+        n_cells = max(FEWEST_CELLS, fewest)
+        t = even(first, last, n_cells + 1)
+        x, log_terms = points(t, low, high)
+        T = add_exponents(log_terms, statistics(x)[0], weights)
+        error, diverges = judge(log_terms, t[1] - t[0])
+        while error > AIM and n_cells < MOST_CELLS:
+            between = 0.5 * (t[1:] + t[:-1])
+            x, log_between = points(between, low, high)
+            T_between = add_exponents(log_between, statistics(x)[0], weights)
+            n_cells *= 2
+            t, log_terms = woven(t, between), woven(log_terms, log_between)
+            T = woven(T, T_between)
+            error, diverges = judge(log_terms, t[1] - t[0])
+        step = t[1] - t[0]
+        return Terms(t, step, T, log_terms + np.log(step), error, diverges, error <= ACCEPTED)
 
-    @property
-    def trusted_total(self) -> TensorVariable:
-        """log_total, +inf where it diverges, NaN where the rule has not converged."""
-        converged = pt.switch(pt.le(self.error, ACCEPTED), self.log_total, np.nan)
-        return pt.switch(self.diverges, np.inf, converged)
-
-
-class Ends(NamedTuple):
-    """Ends (...) of an interval, and which of them are finite."""
-
-    low: TensorVariable
-    high: TensorVariable
-    finite_low: bool
-    finite_high: bool
-
-    @classmethod
-    def of(cls, low, high) -> Ends:
-        """Ends of numbers or tensors; only numbers may be infinite."""
-
-        def finite(end) -> bool:
-            return not (isinstance(end, int | float) and np.isinf(end))
-
-        first, last = (
-            pt.constant(end, dtype="float64") if isinstance(end, int | float) else end
-            for end in (low, high)
-        )
-        return cls(first, last, finite(low), finite(high))
-
-    def among(self, symbols) -> Ends:
-        """The same with its symbolic ends replaced by others, in order."""
-        rest = list(symbols)
-        low, high = (end if isinstance(end, TensorConstant) else rest.pop(0) for end in self[:2])
-        return self._replace(low=low, high=high)
-
-    @property
-    def inner(self):
-        """The y = c sinh(t) that the exponentials are of: c."""
-        return np.pi if self.finite_low and self.finite_high else 0.5 * np.pi
-
-    def limits(self):
-        """First and last t (...) at which floating point tells x from the ends."""
-
-        def nearest(end):
-            """Log of the least distance from an end that shows."""
-            return pt.maximum(LOG_SMALLEST, pt.log(4e-16 * pt.abs(end)))
-
-        low, high = self.low, self.high
-        if self.finite_low and self.finite_high:
-            log_width = pt.log(high - low)
-            first, last = nearest(low) - log_width, log_width - nearest(high)
-        elif self.finite_low:
-            first, last = nearest(low), pt.constant(LOG_LARGEST)
-        elif self.finite_high:
-            first, last = pt.constant(-LOG_LARGEST), -nearest(high)
-        else:
-            last = pt.constant(LOG_LARGEST)
-            first = -last
-        return pt.arcsinh(first / self.inner), pt.arcsinh(last / self.inner)
-
-    def point(self, t):
-        """x(t) of t (..., n), as far from either end as t says."""
-        low, high = self.low[..., None], self.high[..., None]
-        y = self.inner * pt.sinh(t)
-        if self.finite_low and self.finite_high:
-            from_low = low + (high - low) * pt.sigmoid(y)
-            return pt.switch(pt.lt(y, 0), from_low, high - (high - low) * pt.sigmoid(-y))
-        if self.finite_low:
-            return low + pt.exp(y)
-        return high - pt.exp(-y) if self.finite_high else pt.sinh(y)
-
-    def log_slope(self, t):
-        """Log x'(t)."""
-        y = self.inner * pt.sinh(t)
-        slope = pt.log(self.inner * pt.cosh(t))
-        if self.finite_low and self.finite_high:
-            return (
-                slope + pt.log(self.high - self.low)[..., None] - pt.softplus(y) - pt.softplus(-y)
-            )
-        if self.finite_low:
-            return slope + y
-        if self.finite_high:
-            return slope - y
-        return slope + pt.abs(y) + pt.log1p(pt.exp(-2.0 * pt.abs(y))) - np.log(2.0)
+    return terms
 
 
-class Quadrature(NamedTuple):
-    """Statistics with the log base last, `joined` (K + 1,), of a number `x` between two ends."""
-
-    joined: TensorVariable
-    x: TensorVariable
-    low: float
-    high: float
-
-    def rule(self, weights, ends: Ends | None = None) -> Rule:
-        """Trapezoidal rule in the window of weights (..., K + 1)."""
-        ends = Ends.of(self.low, self.high) if ends is None else ends
-        given = [end for end in ends[:2] if not isinstance(end, TensorConstant)]
-
-        def place(weights, *symbols):
-            return self._place(weights, ends.among(symbols))
-
-        t, x, step, T, log_weight = constant_op(place, weights, *given)(weights, *given)
-        log_terms = weighted(weights, T) + log_weight
-        error, diverges = constant_op(_judge, log_terms, step)(log_terms, step)
-        return Rule(t, x, log_terms, step, pt.logsumexp(log_terms, axis=-1), error, diverges)
-
-    def _place(self, weights, ends: Ends):
-        """Nodes t, x (..., N), their step (...), finite statistics there, and log weights."""
-        none = 0.0 * weights[..., 0]
-        for end, finite in ((ends.low, ends.finite_low), (ends.high, ends.finite_high)):
-            none = none + 0.0 * end if finite else none
-        low, high = (end + none for end in ends.limits())
-        given = [end for end in ends[:2] if not isinstance(end, TensorConstant)]
-
-        def look(n):
-            def closer(weights, low, high, *symbols):
-                inner = ends.among(symbols)
-                t = spread(low, high, n)
-                T, offset = self._at(weights, inner.point(t))
-                log_g = weighted(weights, T) + offset + inner.log_slope(t)
-                return narrowed(log_g, low, high)
-
-            return constant_op(closer, weights, low, high, *given)
-
-        low, high = look(FIRST_GRID)(weights, low, high, *given)
-        closer = look(NEXT_GRID)
-        for _ in range(N_CLOSER):
-            low, high = closer(weights, low, high, *given)
-        t = spread(low, high, N_NODES)
-        step = (high - low) / (N_NODES - 1)
-        T, offset = self._at(weights, ends.point(t))
-        return t, ends.point(t), step, T, offset + ends.log_slope(t) + pt.log(step)[..., None]
-
-    def _at(self, weights, x):
-        """Finite statistics at points x (..., n), and 0 or +-inf to add to their sum."""
-        return finite_exponent(weights, over_states(self.joined, self.x, x))
-
-    def log_partition(self, weights):
-        """A (...) for weights (..., K + 1)."""
-        return self.rule(weights).trusted_total
-
-    def log_mass_below(self, weights, x):
-        """Log of the integral (...) from the lower end to x (...)."""
-        return self.rule(weights, Ends.of(self.low, x)).log_total
-
-
-def spread(low, high, n: int):
-    """Even points (..., n) from low to high (...)."""
-    return low[..., None] + (high - low)[..., None] * pt.constant(np.linspace(0.0, 1.0, n))
-
-
-def narrowed(log_terms, low, high):
-    """Ends (...) of where log terms on n even points from low to high are not negligible."""
-    n = log_terms.type.shape[-1]
-    seen = pt.gt(log_terms, pt.max(log_terms, axis=-1, keepdims=True) - NEGLIGIBLE)
-    left = pt.argmax(seen, axis=-1)
-    right = n - 1 - pt.argmax(seen[..., ::-1], axis=-1)
-    step = (high - low) / (n - 1)
-    return (
-        pt.maximum(low, low + step * (left - 1.0)),
-        pt.minimum(high, low + step * (right + 1.0)),
-    )
-
-
-def _judge(log_terms, step):
-    """Estimated relative error (...) of a sum, and whether it diverges."""
-    total, *coarse = (
-        pt.logsumexp(log_terms[..., ::every], axis=-1) + np.log(every) for every in (1, 2, 4)
-    )
-    d_2, d_4 = (pt.abs(pt.expm1(other - total)) for other in coarse)
-    # beyond an end where the integrand has not died out it falls off within a unit of t
-    beyond = [pt.exp(log_terms[..., end] - total) / step for end in (0, -1)]
-    error = d_2 * pt.minimum(1.0, 4.0 * d_2 / (d_4 + 1e-300)) + beyond[0] + beyond[1]
-    at_end = pt.ge(pt.maximum(log_terms[..., 0], log_terms[..., -1]), pt.max(log_terms, axis=-1))
-    infinite = pt.eq(total, np.inf)
-    return pt.switch(infinite, np.inf, error), infinite | (at_end & pt.gt(error, ACCEPTED))
+@njit(cache=True)
+def inverse(found, u, low, high):
+    """The x at which the cumulative probability of Terms is u (n,); NaN where they are no sum."""
+    if found.diverges or not found.converged:
+        return np.full(len(u), np.nan)
+    n = len(found.log_terms)
+    density = np.exp(found.log_terms - log_sum(found.log_terms))
+    below = np.zeros(n)
+    for j in range(n - 1):
+        cell = 0.0
+        for i in range(6):
+            k = j - 2 + i
+            if 0 <= k < n:
+                cell += CELL[i] * density[k]
+        # far out, where nothing is, the rule may be below 0
+        below[j + 1] = below[j] + max(cell, 0.0)
+    t = np.empty(len(u))
+    for i in range(len(u)):
+        wanted = u[i] * below[-1]
+        j = min(np.searchsorted(below[1:], wanted, side="right"), n - 2)
+        left, right, cell = density[j], density[j + 1], below[j + 1] - below[j]
+        rest = wanted - below[j]
+        square, cube = 3.0 * cell - 2.0 * left - right, left + right - 2.0 * cell
+        s = min(max(rest / max(cell, 1e-300), 0.0), 1.0)
+        for _ in range(NEWTON_STEPS):
+            slope = left + s * (2.0 * square + 3.0 * cube * s)
+            s -= (s * (left + s * (square + cube * s)) - rest) / max(slope, 1e-300)
+            s = min(max(s, 0.0), 1.0)
+        t[i] = found.t[j] + found.step * s
+    return points(t, low, high)[0]

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.compile.builders import OpFromGraph
 from pytensor.graph.replace import vectorize_graph
 from pytensor.scalar import autocast_float_as
 
@@ -69,40 +68,6 @@ def over_states(joined, x, states):
     """The same of many states (..., *shape): (..., K + 1)."""
     # adding 0 x makes batches of constants as well
     return vectorize_graph(joined + 0.0 * pt.sum(x), {x: states})
-
-
-def finite_exponent(weights, T):
-    """Finite statistics (..., n, K + 1), and 0 or +-inf (..., n) to add to their weighted sum.
-
-    Statistics T may be infinite; a sum of them that is no number, as of x^2 - x^4 far out, counts
-    as -inf. Where the sum is infinite, its gradient is zero.
-    """
-    exponent = pt.sum(weights[..., None, :] * T, axis=-1)
-    infinite = pt.isinf(exponent) | pt.isnan(exponent)
-    offset = pt.switch(pt.eq(exponent, np.inf), np.inf, pt.switch(infinite, -np.inf, 0.0))
-    return pt.switch(infinite[..., None], 0.0, T), offset
-
-
-def weighted(weights, T):
-    """Sums (..., n) of statistics (..., n, K + 1) with weights (..., K + 1)."""
-    return pt.sum(weights[..., None, :] * T, axis=-1)
-
-
-def constant_op(make: Callable, *like) -> Callable[..., list]:
-    """Function of inputs of the types of `like` that gives make(*inputs) as constants.
-
-    They are constants to the gradient after rewriting as well, unlike `disconnected_grad`.
-    """
-    dummies = [v.type() for v in like]
-    outputs = make(*dummies)
-    pattern = [[False] * len(outputs) for _ in dummies]
-    op = OpFromGraph(dummies, list(outputs), connection_pattern=pattern)
-
-    def apply(*inputs) -> list:
-        found = op(*inputs)
-        return found if isinstance(found, list) else [found]
-
-    return apply
 
 
 def evaluator(statistics: Callable, log_base: Callable | None, support: Support) -> Callable:

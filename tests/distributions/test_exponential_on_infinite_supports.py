@@ -36,6 +36,7 @@ def value(graph):
 )
 def test_density_cumulative_probability_and_draws(family, eta, law, x):
     y = pms.ExponentialFamily.dist(np.array(eta), **family)
+    many = pms.ExponentialFamily.dist(np.array(eta), **family, size=20_000)
     log_density = law.logpmf if hasattr(law.dist, "pmf") else law.logpdf
     np.testing.assert_allclose(value(pm.logp(y, x)), log_density(x), rtol=1e-9, atol=1e-9)
     # a wide law of counts has no more terms than points, and is interpolated between them
@@ -45,7 +46,7 @@ def test_density_cumulative_probability_and_draws(family, eta, law, x):
         below = np.array([-1.0 if y.dtype == "float64" else -1])
         assert value(pm.logp(y, below)) == -np.inf
         assert value(pm.logcdf(y, below)) == -np.inf
-    drawn = pm.draw(y, draws=20_000, random_seed=1)
+    drawn = pm.draw(many, random_seed=1, mode="FAST_COMPILE")
     if y.dtype == "int64" and law.mean() > 1e3:
         # nearly continuous
         test = stats.kstest(drawn, lambda k: law.cdf(np.floor(k)))
@@ -146,7 +147,7 @@ def test_posterior_of_a_conway_maxwell_poisson_and_predictions():
         ([np.inf, -1.0], GAMMA, "not all finite"),
         ([-0.5, -0.9], BETA, "relative error"),
         ([1.0, 0.0], COUNTS, "give no distribution"),
-        ([np.log(0.9999), 0.0], COUNTS, "relative error"),
+        ([-1e-6, 0.0], COUNTS, "relative error"),
     ],
 )
 def test_constants_that_give_no_distribution_are_refused(eta, family, match):
