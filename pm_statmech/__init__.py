@@ -8,7 +8,12 @@ temperatures, read the statistics, look at the plots, ask whether to believe it.
 import arviz_base  # noqa: F401
 
 from pm_statmech import errors, losses, solvable
-from pm_statmech.distributions import ExponentialFamily
+from pm_statmech.distributions import (
+    ConwayMaxwellPoisson,
+    DiscreteGaussian,
+    ExponentialFamily,
+    Zeta,
+)
 from pm_statmech.exponential_family import Family
 from pm_statmech.gibbs import GibbsLoss, GibbsPotential
 from pm_statmech.minimum import Minimum, minimise
@@ -38,6 +43,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Binary",
+    "ConwayMaxwellPoisson",
+    "DiscreteGaussian",
     "ExpectedLoss",
     "ExponentialFamily",
     "Family",
@@ -53,6 +60,7 @@ __all__ = [
     "TemperedModel",
     "TemperedTerm",
     "Verdict",
+    "Zeta",
     "bridge",
     "compute_loss",
     "errors",

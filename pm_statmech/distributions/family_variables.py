@@ -31,24 +31,46 @@ NO_DRAW = CheckAndRaise(
 
 
 class FamilyRV(SymbolicRandomVariable):
-    """A variable of a family; each family has a subclass, which holds it."""
+    """A variable of a family.
+
+    A subclass holds the family and says which natural parameters its own parameters stand for.
+    """
 
     name = "exponential_family"
     _print_name = ("ExponentialFamily", "\\operatorname{ExponentialFamily}")
     family: Family
 
     @classmethod
-    def rv_op(cls, eta, *, size=None, rng=None):
+    def natural(cls, *params):
+        """Natural parameters (..., K) of the variable's own."""
+        return params[0]
+
+    @classmethod
+    def origin(cls, *params):
+        """What is added to a member of the family (...)."""
+        return None
+
+    @classmethod
+    def checked(cls, log_p, *params):
+        """log_p, with PyMC's checks of the parameters' ranges."""
+        return log_p
+
+    @classmethod
+    def rv_op(cls, *params, size=None, rng=None):
         """Draw by a uniform number a variable."""
-        eta = pt.cast(pt.as_tensor_variable(eta), "float64")
+        params = [pt.cast(pt.as_tensor_variable(p), "float64") for p in params]
         rng = normalize_rng_param(rng)
         size = normalize_size_param(size)
         outer = size
         if rv_size_is_none(size):
-            outer = implicit_size_from_params(eta, ndims_params=[1])
+            n_dims = [1] if len(params) == 1 and "(k)" in cls.extended_signature else None
+            n_dims = [0] * len(params) if n_dims is None else n_dims
+            outer = implicit_size_from_params(*params, ndims_params=n_dims)
         next_rng, u = pt.random.uniform(size=outer, rng=rng, return_next_rng=True)
-        drawn = cls.by_inversion(cls.family.weights(eta), u)
-        return cls(inputs=[rng, size, eta], outputs=[next_rng, drawn])(rng, size, eta)
+        drawn = cls.by_inversion(cls.family.weights(cls.natural(*params)), u)
+        origin = cls.origin(*params)
+        drawn = drawn if origin is None else drawn + pt.cast(origin, drawn.dtype)
+        return cls(inputs=[rng, size, *params], outputs=[next_rng, drawn])(rng, size, *params)
 
     @classmethod
     def by_inversion(cls, weights, u):
@@ -106,26 +128,38 @@ class IntervalRV(NumberRV):
     """On an interval."""
 
 
+def weights_of(op, params):
+    """Natural parameters with the power of the base (..., K + 1)."""
+    return op.family.weights(op.natural(*params))
+
+
+def from_origin(op, value, params):
+    """Value less the origin."""
+    origin = op.origin(*params)
+    return value if origin is None else value - pt.cast(origin, value.dtype)
+
+
 @_logprob.register(FamilyRV)
-def _family_logp(op, values, rng, size, eta, **kwargs):
+def _family_logp(op, values, rng, size, *params, **kwargs):
     [value] = values
-    return op.family.log_prob(value, eta)
+    log_p = op.family.log_prob(from_origin(op, value, params), op.natural(*params))
+    return op.checked(log_p, *params)
 
 
 @_logcdf.register(ListedRV)
-def _listed_logcdf(op, value, rng, size, eta, **kwargs):
+def _listed_logcdf(op, value, rng, size, *params, **kwargs):
     if op.family.support.shape:
         raise NotImplementedError("vectors have no order, and so no cumulative probability.")
-    states, exponents = op.states(op.family.weights(eta))
+    states, exponents = op.states(weights_of(op, params))
     below = pt.le(states, pt.cast(value, "float64")[..., None])
     log_total = pt.logsumexp(exponents, axis=-1)
     return pt.logsumexp(pt.switch(below, exponents, -np.inf), axis=-1) - log_total
 
 
 @_logcdf.register(NumberRV)
-def _number_logcdf(op, value, rng, size, eta, **kwargs):
-    engine, weights = op.engine(), op.family.weights(eta)
-    value = pt.cast(value, "float64")
+def _number_logcdf(op, value, rng, size, *params, **kwargs):
+    engine, weights = op.engine(), weights_of(op, params)
+    value = from_origin(op, pt.cast(value, "float64"), params)
     value = value if isinstance(op, IntervalRV) else pt.floor(value)
     above_low = pt.gt(value, engine.low) if isinstance(op, IntervalRV) else pt.ge(value, engine.low)
     inside = above_low & pt.lt(value, engine.high)
@@ -133,21 +167,23 @@ def _number_logcdf(op, value, rng, size, eta, **kwargs):
     log_mass = engine.moments(weights, high=at)[0] - engine.log_partition(weights)
     outside = pt.switch(above_low, 0.0, -np.inf)
     # rounding may take it above the whole
-    return pt.switch(inside, pt.minimum(log_mass, 0.0), outside)
+    return op.checked(pt.switch(inside, pt.minimum(log_mass, 0.0), outside), *params)
 
 
 @_support_point.register(ListedRV)
-def _listed_support_point(op, rv, rng, size, eta):
-    states, exponents = op.states(op.family.weights(eta))
+def _listed_support_point(op, rv, rng, size, *params):
+    states, exponents = op.states(weights_of(op, params))
     point = states[pt.argmax(exponents, axis=-1)]
     return point if rv_size_is_none(size) else pt.broadcast_to(point, rv.shape)
 
 
 @_support_point.register(NumberRV)
-def _number_support_point(op, rv, rng, size, eta):
+def _number_support_point(op, rv, rng, size, *params):
     # the median: a density may be infinite at an end, and a mean may not exist
-    weights = op.family.weights(eta)
+    weights = weights_of(op, params)
     point = op.by_inversion(weights, 0.5 * pt.ones_like(weights[..., 0]))
+    origin = op.origin(*params)
+    point = point if origin is None else point + pt.cast(origin, point.dtype)
     return point if rv_size_is_none(size) else pt.broadcast_to(point, rv.shape)
 
 

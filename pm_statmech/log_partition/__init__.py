@@ -1,12 +1,14 @@
 """Engines of log partition functions: each gives A(eta), whose gradient is the mean statistics.
 
-================ =============================================================================
-`table`          any statistics on a finite support: a sum over all states
-`fold`           statistics of binary entries that are sums over entries and pairs: exact to
-                 some 24 entries
-`lattice`        any statistics of an integer without end: a sum over a window, with a tail bound
-`quadrature`     any statistics of a number in an interval: the double-exponential rule
-`moments`        the operations that put a model's statistics into the last two
-`matching`       the other way: eta of given mean statistics, on a table
-================ =============================================================================
+========================= ======================================================================
+`table`                   any statistics on a finite support: a sum over all states
+`fold`                    statistics of binary entries that are sums over entries and
+                          pairs: exact to some 24 entries
+`lattice`                 any statistics of an integer without end: a sum over a
+                          window, with a bound on what is left out
+`quadrature`              any statistics of a number in an interval: the double-exponential rule
+`moments`                 the operations that put a model's statistics into the last two
+`conway_maxwell_poisson`  its sum outwards from the largest term, and its expansion
+`matching`                the other way: eta of given mean statistics, on a table
+========================= ======================================================================
 """

@@ -1,0 +1,262 @@
+r"""Named families of counts and of all integers, with their normalisers."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytensor.tensor as pt
+from pymc.distributions.dist_math import check_parameters
+from pymc.distributions.distribution import Distribution
+from pymc.logprob.abstract import _logprob
+from pytensor.graph.basic import Variable
+from pytensor.tensor import TensorConstant
+from pytensor.tensor.blockwise import Blockwise
+
+from pm_statmech.distributions.family_variables import CountRV, ListedRV
+from pm_statmech.errors import FamilyError
+from pm_statmech.exponential_family import Family
+from pm_statmech.log_partition.conway_maxwell_poisson import CountCumulants, LogRate
+from pm_statmech.supports import Integers
+
+
+def check_constant(name: str, value, holds, what: str):
+    """Parameter in float64; FamilyError where it is a constant that does not hold."""
+    if not isinstance(value, Variable):
+        value = np.asarray(value, dtype=np.float64)
+    value = pt.cast(pt.as_tensor_variable(value), "float64")
+    if isinstance(value, TensorConstant) and not np.all(holds(value.data)):
+        raise FamilyError(f"{name} = {value.data}: {what}.")
+    return value
+
+
+def _positive(value):
+    return (value > 0) & np.isfinite(value)
+
+
+def _finite(value):
+    return np.isfinite(value)
+
+
+class ConwayMaxwellPoissonRV(CountRV):
+    """Log lambda and nu."""
+
+    name = "conway_maxwell_poisson"
+    extended_signature = "[rng],[size],(),()->[rng],()"
+    _print_name = ("ConwayMaxwellPoisson", "\\operatorname{ConwayMaxwellPoisson}")
+    family = Family(lambda k: [k, pt.gammaln(k + 1)], Integers(0, np.inf))
+
+    @classmethod
+    def natural(cls, log_lam, nu):
+        """Of k and log k!."""
+        return pt.stack(pt.broadcast_arrays(log_lam, -nu), axis=-1)
+
+    @classmethod
+    def checked(cls, log_p, log_lam, nu):
+        """Nu is not negative."""
+        return check_parameters(log_p, nu >= 0, msg="nu >= 0")
+
+
+class ConwayMaxwellPoisson(Distribution):
+    r"""Counts that vary less, or more, than a Poisson distribution of the same mean.
+
+    .. math:: p(k) = \frac{\lambda^k}{(k!)^\nu Z(\lambda, \nu)}, \qquad
+              Z(\lambda, \nu) = \sum_{k \ge 0} \frac{\lambda^k}{(k!)^\nu}
+
+    nu > 1 is under-dispersed, nu = 1 is Poisson, nu < 1 over-dispersed, nu = 0 geometric.
+
+    Parameters
+    ----------
+    mu
+        (...) the mean E[k] > 0, by which regressions are written; or
+    lam
+        (...) the rate lambda > 0, or log_lam : (...) its logarithm.
+    nu
+        (...) dispersion, >= 0.
+
+    Raises
+    ------
+    TypeError
+        not just one of mu, lam and log_lam.
+    FamilyError
+        constants outside their range.
+
+    Notes
+    -----
+    Z is a sum of which less than 1e-18 is left out, or for means above some ten thousand and wide
+    distributions its asymptotic expansion; see `log_partition.conway_maxwell_poisson`. A rate of
+    which the sum is infinite has probability 0. First and second derivatives of the log density
+    are offered by lam, first ones by mu.
+
+    Sources: Shmueli, Minka, Kadane, Borle, Boatwright (2005), Appl. Statist. 54(1), 127-142; Huang
+    (2017), Statistical Modelling 17(6), 359-380, for mu.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc as pm, pm_statmech as pms
+    >>> y = pms.ConwayMaxwellPoisson.dist(mu=3.0, nu=2.5)
+    >>> bool(pm.logp(y, 3).eval(mode="FAST_COMPILE") > pm.logp(y, 9).eval(mode="FAST_COMPILE"))
+    True
+    """
+
+    rv_type = ConwayMaxwellPoissonRV
+    rv_op = ConwayMaxwellPoissonRV.rv_op
+
+    @classmethod
+    def dist(cls, mu=None, nu=None, *, lam=None, log_lam=None, **kwargs):
+        """Return the variable without a model."""
+        if nu is None or sum(p is not None for p in (mu, lam, log_lam)) != 1:
+            raise TypeError("ConwayMaxwellPoisson takes nu and just one of mu, lam and log_lam.")
+        nu = check_constant(
+            "nu", nu, lambda v: (v >= 0) & np.isfinite(v),
+            "it is a power of 1 / k!, finite and not negative",
+        )  # fmt: skip
+        if mu is not None:
+            mu = check_constant("mu", mu, _positive, "the mean of counts is positive and finite")
+            log_lam = Blockwise(LogRate())(mu, nu)
+        elif lam is not None:
+            log_lam = pt.log(check_constant("lam", lam, _positive, "a rate is positive and finite"))
+        else:
+            log_lam = check_constant("log_lam", log_lam, _finite, "it must be finite")
+        if isinstance(log_lam, TensorConstant) and isinstance(nu, TensorConstant):
+            infinite = (nu.data == 0) & (log_lam.data >= 0)
+            if np.any(infinite):
+                raise FamilyError("nu = 0 and lambda >= 1 give a sum that is infinite.")
+        return super().dist([log_lam, nu], **kwargs)
+
+
+@_logprob.register(ConwayMaxwellPoissonRV)
+def _conway_maxwell_poisson_logp(op, values, rng, size, log_lam, nu, **kwargs):
+    [value] = values
+    inside = op.family.support.contains(value)
+    k = pt.cast(pt.switch(inside, value, 0), "float64")
+    A = Blockwise(CountCumulants())(log_lam, nu)[0]
+    # a mean of 0 has log lambda = -inf
+    lean = pt.switch(pt.eq(k, 0), 0.0, k * log_lam)
+    log_p = pt.switch(inside, lean - nu * pt.gammaln(k + 1) - A, -np.inf)
+    return op.checked(log_p, log_lam, nu)
+
+
+class DiscreteGaussianRV(CountRV):
+    """Centre and scale."""
+
+    name = "discrete_gaussian"
+    extended_signature = "[rng],[size],(),()->[rng],()"
+    _print_name = ("DiscreteGaussian", "\\operatorname{DiscreteGaussian}")
+    family = Family(lambda k: [k, k**2], Integers(-np.inf, np.inf))
+
+    @classmethod
+    def origin(cls, mu, sigma):
+        """The integer next to mu: k^2 would lose the digits of k - mu far from 0."""
+        return pt.round(mu)
+
+    @classmethod
+    def natural(cls, mu, sigma):
+        """Of k and k^2, from there."""
+        precision = 1.0 / pt.sqr(sigma)
+        rest = mu - pt.round(mu)
+        return pt.stack(pt.broadcast_arrays(rest * precision, -0.5 * precision), axis=-1)
+
+    @classmethod
+    def checked(cls, log_p, mu, sigma):
+        """Sigma is positive."""
+        return check_parameters(log_p, sigma > 0, msg="sigma > 0")
+
+
+class DiscreteGaussian(Distribution):
+    r"""Integers with the weights of a normal density.
+
+    .. math:: p(k) = \frac{e^{-(k - \mu)^2 / 2 \sigma^2}}
+              {\sum_{j \in \mathbb{Z}} e^{-(j - \mu)^2 / 2 \sigma^2}}
+
+    mu is the mean where it is an integer or half of one, and within 1e-8 elsewhere if sigma > 1.
+
+    Parameters
+    ----------
+    mu
+        (...) centre; sigma : (...) scale, > 0.
+
+    Raises
+    ------
+    FamilyError
+        constants outside their range.
+
+    Notes
+    -----
+    Sources: Canonne, Kamath, Steinke (2020), The discrete Gaussian for differential privacy; Kemp
+    (1997), J. Statist. Plann. Inference 63, 223-229.
+
+    Examples
+    --------
+    >>> import pymc as pm, pm_statmech as pms
+    >>> y = pms.DiscreteGaussian.dist(mu=0.0, sigma=1.0)
+    >>> round(float(pm.logp(y, 0).eval(mode="FAST_COMPILE")), 6)
+    -0.918939
+    """
+
+    rv_type = DiscreteGaussianRV
+    rv_op = DiscreteGaussianRV.rv_op
+
+    @classmethod
+    def dist(cls, mu=0.0, sigma=1.0, **kwargs):
+        """Return the variable without a model."""
+        mu = check_constant("mu", mu, _finite, "it must be finite")
+        sigma = check_constant("sigma", sigma, _positive, "a scale is positive and finite")
+        return super().dist([mu, sigma], **kwargs)
+
+
+class ZetaRV(ListedRV):
+    """Exponent of k, up to a cut-off that the subclass holds."""
+
+    name = "zeta"
+    extended_signature = "[rng],[size],()->[rng],()"
+    _print_name = ("Zeta", "\\operatorname{Zeta}")
+
+    @classmethod
+    def natural(cls, s):
+        """Of log k."""
+        return -s[..., None]
+
+
+@cache
+def _zeta_rv(cutoff: int) -> type[ZetaRV]:
+    return type("ZetaRV", (ZetaRV,), {"family": Family(lambda k: [pt.log(k)], Integers(1, cutoff))})
+
+
+class Zeta(Distribution):
+    r"""Ranks by a power law with a cut-off (Zipf's law).
+
+    .. math:: p(k) = \frac{k^{-s}}{\sum_{j=1}^{N} j^{-s}}, \qquad k = 1, \dots, N
+
+    Parameters
+    ----------
+    s
+        (...) exponent, of any sign; cutoff : N, a number.
+
+    Raises
+    ------
+    FamilyError
+        constants that are not finite, or more than 8 million ranks.
+    SupportError
+        a cut-off that is not an integer above 0.
+
+    Examples
+    --------
+    >>> import pymc as pm, pm_statmech as pms
+    >>> y = pms.Zeta.dist(s=1.0, cutoff=2)
+    >>> round(float(pm.logp(y, 1).exp().eval(mode="FAST_COMPILE")), 6)
+    0.666667
+    """
+
+    rv_type = ZetaRV
+
+    @staticmethod
+    def rv_op(s, *, kind, size=None, rng=None):
+        """Apply the variable's own kind."""
+        return kind.rv_op(s, size=size, rng=rng)
+
+    @classmethod
+    def dist(cls, s, *, cutoff: int, **kwargs):
+        """Return the variable without a model."""
+        s = check_constant("s", s, _finite, "it must be finite")
+        return super().dist([s], kind=_zeta_rv(cutoff), **kwargs)
