@@ -2,5 +2,18 @@
 
 from pm_statmech.distributions.counts import ConwayMaxwellPoisson, DiscreteGaussian, Zeta
 from pm_statmech.distributions.exponential import ExponentialFamily
+from pm_statmech.distributions.lines import (
+    GeneralizedInverseGaussian,
+    Quartic,
+    TruncatedExponential,
+)
 
-__all__ = ["ConwayMaxwellPoisson", "DiscreteGaussian", "ExponentialFamily", "Zeta"]
+__all__ = [
+    "ConwayMaxwellPoisson",
+    "DiscreteGaussian",
+    "ExponentialFamily",
+    "GeneralizedInverseGaussian",
+    "Quartic",
+    "TruncatedExponential",
+    "Zeta",
+]

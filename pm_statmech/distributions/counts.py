@@ -9,33 +9,20 @@ import pytensor.tensor as pt
 from pymc.distributions.dist_math import check_parameters
 from pymc.distributions.distribution import Distribution
 from pymc.logprob.abstract import _logprob
-from pytensor.graph.basic import Variable
 from pytensor.tensor import TensorConstant
 from pytensor.tensor.blockwise import Blockwise
 
+from pm_statmech.distributions.constants import (
+    check_constant,
+    is_finite,
+    is_not_negative,
+    is_positive,
+)
 from pm_statmech.distributions.family_variables import CountRV, ListedRV
 from pm_statmech.errors import FamilyError
 from pm_statmech.exponential_family import Family
 from pm_statmech.log_partition.conway_maxwell_poisson import CountCumulants, LogRate
 from pm_statmech.supports import Integers
-
-
-def check_constant(name: str, value, holds, what: str):
-    """Parameter in float64; FamilyError where it is a constant that does not hold."""
-    if not isinstance(value, Variable):
-        value = np.asarray(value, dtype=np.float64)
-    value = pt.cast(pt.as_tensor_variable(value), "float64")
-    if isinstance(value, TensorConstant) and not np.all(holds(value.data)):
-        raise FamilyError(f"{name} = {value.data}: {what}.")
-    return value
-
-
-def _positive(value):
-    return (value > 0) & np.isfinite(value)
-
-
-def _finite(value):
-    return np.isfinite(value)
 
 
 class ConwayMaxwellPoissonRV(CountRV):
@@ -108,16 +95,17 @@ class ConwayMaxwellPoisson(Distribution):
         if nu is None or sum(p is not None for p in (mu, lam, log_lam)) != 1:
             raise TypeError("ConwayMaxwellPoisson takes nu and just one of mu, lam and log_lam.")
         nu = check_constant(
-            "nu", nu, lambda v: (v >= 0) & np.isfinite(v),
-            "it is a power of 1 / k!, finite and not negative",
+            "nu", nu, is_not_negative, "it is a power of 1 / k!, finite and not negative",
         )  # fmt: skip
         if mu is not None:
-            mu = check_constant("mu", mu, _positive, "the mean of counts is positive and finite")
+            mu = check_constant("mu", mu, is_positive, "the mean of counts is positive and finite")
             log_lam = Blockwise(LogRate())(mu, nu)
         elif lam is not None:
-            log_lam = pt.log(check_constant("lam", lam, _positive, "a rate is positive and finite"))
+            log_lam = pt.log(
+                check_constant("lam", lam, is_positive, "a rate is positive and finite")
+            )
         else:
-            log_lam = check_constant("log_lam", log_lam, _finite, "it must be finite")
+            log_lam = check_constant("log_lam", log_lam, is_finite, "it must be finite")
         if isinstance(log_lam, TensorConstant) and isinstance(nu, TensorConstant):
             infinite = (nu.data == 0) & (log_lam.data >= 0)
             if np.any(infinite):
@@ -200,8 +188,8 @@ class DiscreteGaussian(Distribution):
     @classmethod
     def dist(cls, mu=0.0, sigma=1.0, **kwargs):
         """Return the variable without a model."""
-        mu = check_constant("mu", mu, _finite, "it must be finite")
-        sigma = check_constant("sigma", sigma, _positive, "a scale is positive and finite")
+        mu = check_constant("mu", mu, is_finite, "it must be finite")
+        sigma = check_constant("sigma", sigma, is_positive, "a scale is positive and finite")
         return super().dist([mu, sigma], **kwargs)
 
 
@@ -258,5 +246,5 @@ class Zeta(Distribution):
     @classmethod
     def dist(cls, s, *, cutoff: int, **kwargs):
         """Return the variable without a model."""
-        s = check_constant("s", s, _finite, "it must be finite")
+        s = check_constant("s", s, is_finite, "it must be finite")
         return super().dist([s], kind=_zeta_rv(cutoff), **kwargs)

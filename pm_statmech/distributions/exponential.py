@@ -12,13 +12,13 @@ from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 from pymc.distributions.distribution import Distribution
 from pytensor.tensor import TensorConstant
 
+from pm_statmech.distributions.constants import check_natural_parameters
 from pm_statmech.distributions.family_variables import CountRV, FamilyRV, IntervalRV, ListedRV
-from pm_statmech.errors import FamilyError, SupportError
+from pm_statmech.errors import SupportError
 from pm_statmech.exponential_family import Family
 from pm_statmech.supports import Interval, Support
 
@@ -37,27 +37,6 @@ def rv_type_of(family: Family) -> type[FamilyRV]:
         found = type(base.__name__, (base,), {"family": family, "extended_signature": signature})
         _subclasses[family] = found
     return found
-
-
-def check_natural_parameters(family: Family, eta) -> None:
-    """Raise FamilyError where constants (..., K) give no distribution."""
-    finite = pt.all(pt.isfinite(eta))
-    A, error = family.log_partition(eta), family.relative_error(eta)
-    is_finite, A, error = pytensor.function([], [finite, A, error], mode="FAST_COMPILE")()
-    if not is_finite:
-        raise FamilyError(f"natural parameters {eta.data} are not all finite.")
-    if np.any(np.isposinf(A)):
-        raise FamilyError(
-            f"natural parameters {eta.data} give no distribution on {family.support}: the "
-            "sum or integral of exp(eta . T) is infinite."
-        )
-    if np.any(np.isnan(A)):
-        raise FamilyError(
-            f"the normaliser at natural parameters {eta.data} on {family.support} has an estimated "
-            f"relative error of {np.max(error):.1g}. Look for kinks or separate narrow modes in "
-            "the statistics, for a singularity at an end that is not 0, or for a sum of more "
-            "than a million terms that does not fall off on both sides."
-        )
 
 
 class ExponentialFamily(Distribution):
