@@ -7,12 +7,13 @@ temperatures, read the statistics, look at the plots, ask whether to believe it.
 # first, while few modules are loaded: it inspects the stack, which takes longer the more there are
 import arviz_base  # noqa: F401
 
-from pm_statmech import errors, losses, solvable
+from pm_statmech import errors, losses, solvable, statistics
 from pm_statmech.distributions import (
     ConwayMaxwellPoisson,
     DiscreteGaussian,
     ExponentialFamily,
     GeneralizedInverseGaussian,
+    MaxEnt,
     Quartic,
     TruncatedExponential,
     Zeta,
@@ -24,6 +25,7 @@ from pm_statmech.plots import plot_thermodynamics
 from pm_statmech.pointwise import compute_loss
 from pm_statmech.reporting import Finding, Verdict, report, verdict
 from pm_statmech.samplers import sample_annealed, sample_tempered
+from pm_statmech.statistics import quantile_constraints
 from pm_statmech.stats import (
     ExpectedLoss,
     evidence_compare,
@@ -58,6 +60,7 @@ __all__ = [
     "GibbsPotential",
     "Integers",
     "Interval",
+    "MaxEnt",
     "Minimum",
     "Product",
     "Quartic",
@@ -80,11 +83,13 @@ __all__ = [
     "minimise",
     "modes",
     "plot_thermodynamics",
+    "quantile_constraints",
     "report",
     "reweight",
     "sample_annealed",
     "sample_tempered",
     "solvable",
+    "statistics",
     "stepping_stone",
     "temper",
     "tempered_model",

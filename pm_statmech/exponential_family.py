@@ -26,11 +26,12 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import jacobian
 from pytensor.graph.replace import graph_replace
-from pytensor.tensor import TensorConstant
+from pytensor.tensor import TensorConstant, TensorVariable
 from pytensor.tensor.blockwise import Blockwise
 
 from pm_statmech.errors import FamilyError, SupportError
 from pm_statmech.log_partition import lattice, quadrature
+from pm_statmech.log_partition.inversion import Inversion, find_starts
 from pm_statmech.log_partition.matching import MomentMatch, check_identified, check_inside
 from pm_statmech.log_partition.moments import OneNumber
 from pm_statmech.log_partition.pairwise import Pairwise, find_pairwise
@@ -73,7 +74,8 @@ class Family:
     -----
     Where A is infinite, `log_partition` is +inf and `log_prob` -inf. Integrals whose estimated
     relative error is above 1e-6, and infinite sums that leave out more than 1e-10, are NaN:
-    integrands with kinks or with far and narrow modes, singularities at an end that is not 0,
+    integrands with kinks at no breakpoint or with far and narrow modes, singularities at an end
+    that is not 0,
     sums of more than a million terms that do not fall off on both sides. See `relative_error`.
 
     Examples
@@ -118,7 +120,8 @@ class Family:
 
     def _of_one_number(self, support: Integers | Interval, rule) -> OneNumber:
         joined, x = self._statistics_of_one
-        return OneNumber(joined, x, float(support.low), float(support.high), rule)
+        breakpoints = support.breakpoints if isinstance(support, Interval) else ()
+        return OneNumber(joined, x, float(support.low), float(support.high), rule, breakpoints)
 
     @cached_property
     def table(self) -> Table:
@@ -230,9 +233,9 @@ class Family:
         Raises
         ------
         FamilyError
-            means that are numbers and not inside the convex hull of the statistics (means that
-            are random give NaN there), statistics of which some follow from others, or a
-            support that is infinite or too large for a table.
+            means that are numbers and not inside the convex hull of the statistics, or that no
+            member has (means that are random give NaN there); statistics of which some follow
+            from others; a finite support too large for a table.
 
         Examples
         --------
@@ -243,12 +246,33 @@ class Family:
         """
         mean = pt.cast(pt.as_tensor_variable(mean), "float64")
         self.weights(mean)
+        if isinstance(self.engine, OneNumber):
+            return self._fit_one_number(self.engine, mean)
         T, log_h = self.table.statistics[:, :-1], self.table.statistics[:, -1]
         check_identified(T)
         if isinstance(mean, TensorConstant):
             for row in np.reshape(mean.data, (-1, self.n_statistics)):
                 check_inside(row, T)
         return Blockwise(MomentMatch())(mean, pt.constant(T), pt.constant(log_h))
+
+    def _fit_one_number(self, engine: OneNumber, mean):
+        """Natural parameters (..., K) of means (..., K) on an infinite support."""
+        starts, means = find_starts(engine, self.n_statistics)
+        invert = Blockwise(Inversion(engine))
+        eta = cast("TensorVariable", invert(mean, pt.constant(starts), pt.constant(means)))
+        if isinstance(mean, TensorConstant):
+            found = eta.eval(mode="FAST_COMPILE")
+            for row, one in zip(*(np.atleast_2d(v) for v in (mean.data, found)), strict=True):
+                if not np.all(np.isfinite(one)):
+                    raise FamilyError(
+                        f"no member of the family on {self.support} was found that has mean "
+                        f"statistics {np.array2string(row, precision=6)}. They must be those of "
+                        "some distribution (a mean inside the support, E[x^2] above E[x]^2, ...) "
+                        "that is not concentrated on a few points; if they are, scale the "
+                        "statistics so that means are near 1."
+                    )
+            return pt.constant(found)
+        return eta
 
     def conjugate(self, mean):
         r"""Convex conjugate :math:`A^*(\mu) = \max_\eta \eta \cdot \mu - A(\eta)`, (...).

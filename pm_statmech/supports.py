@@ -7,6 +7,7 @@ list them. A state is a number, shape (), or a vector of n, shape (n,).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Protocol
 
@@ -158,14 +159,38 @@ class Integers:
 
 @dataclass(frozen=True)
 class Interval:
-    """The real numbers from low to high; either end may be infinite."""
+    """The real numbers from low to high; either end may be infinite.
+
+    Parameters
+    ----------
+    breakpoints
+        numbers between, in order, at which a statistic or the base jumps or has a kink: integrals
+        are taken piece by piece.
+
+    Raises
+    ------
+    SupportError
+        an empty interval, or breakpoints outside it or out of order.
+    """
 
     low: float
     high: float
+    breakpoints: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not (self.low < self.high and self.low < np.inf and self.high > -np.inf):
             raise SupportError(f"Interval({self.low}, {self.high}) is empty.")
+        object.__setattr__(self, "breakpoints", tuple(float(b) for b in self.breakpoints))
+        points = (self.low, *self.breakpoints, self.high)
+        if not all(a < b for a, b in pairwise(points)):
+            raise SupportError(
+                f"breakpoints {self.breakpoints} must lie between {self.low} and {self.high}, in "
+                "increasing order."
+            )
+
+    def __repr__(self) -> str:
+        cuts = f", breakpoints={self.breakpoints}" if self.breakpoints else ""
+        return f"Interval({self.low:g}, {self.high:g}{cuts})"
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -13,7 +13,16 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # each layer may import from those before it, and from itself
 LAYERS = [
-    ("errors", "native_code", "ladder", "bridges", "transitions", "losses", "supports"),
+    (
+        "errors",
+        "native_code",
+        "ladder",
+        "bridges",
+        "transitions",
+        "losses",
+        "supports",
+        "statistics",
+    ),
     ("log_partition",),
     ("exponential_family",),
     ("distributions", "gibbs"),
@@ -31,6 +40,7 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # mathematics knows neither PyMC nor ArviZ; the densities of PyMC's distributions are the exception
 MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "supports.py",
+               "statistics.py", "log_partition/inversion.py",
                "exponential_family.py", "log_partition/table.py", "log_partition/fold.py",
                "log_partition/pairwise.py", "log_partition/lattice.py",
                "log_partition/quadrature.py", "log_partition/moments.py",

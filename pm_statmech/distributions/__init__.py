@@ -7,12 +7,14 @@ from pm_statmech.distributions.lines import (
     Quartic,
     TruncatedExponential,
 )
+from pm_statmech.distributions.maximum_entropy import MaxEnt
 
 __all__ = [
     "ConwayMaxwellPoisson",
     "DiscreteGaussian",
     "ExponentialFamily",
     "GeneralizedInverseGaussian",
+    "MaxEnt",
     "Quartic",
     "TruncatedExponential",
     "Zeta",

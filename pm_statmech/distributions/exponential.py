@@ -26,7 +26,18 @@ _subclasses: WeakValueDictionary = WeakValueDictionary()
 
 
 def rv_type_of(family: Family) -> type[FamilyRV]:
-    """Class of the variables of a family; one a family, so that equal graphs are merged."""
+    """Class of the variables of a family; one a family, so that equal graphs are merged.
+
+    Raises
+    ------
+    SupportError
+        a finite list of states that are not integers.
+    """
+    if family.support.dtype != "int64" and not isinstance(family.support, Interval):
+        raise SupportError(
+            "the states are not integers: let x be the number of a state, and the statistics "
+            "look its value up."
+        )
     found = _subclasses.get(family)
     if found is None:
         core = "n" if family.support.shape else ""
@@ -109,14 +120,10 @@ class ExponentialFamily(Distribution):
         **kwargs,
     ):
         """Return the variable without a model."""
-        if support.dtype != "int64" and not isinstance(support, Interval):
-            raise SupportError(
-                "the states are not integers: let x be the number of a state, and the statistics "
-                "look its value up."
-            )
         family = Family(statistics, support, log_base)
+        kind = rv_type_of(family)
         eta = pt.cast(pt.as_tensor_variable(eta), "float64")
         family.weights(eta)
         if isinstance(eta, TensorConstant):
             check_natural_parameters(family, eta)
-        return super().dist([eta], kind=rv_type_of(family), **kwargs)
+        return super().dist([eta], kind=kind, **kwargs)

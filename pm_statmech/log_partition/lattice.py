@@ -25,7 +25,7 @@ from numba import njit
 
 from pm_statmech.log_partition.terms import Terms, add_exponents, even, log_sum, narrowed
 
-FIRST_GRID, NEXT_GRID, N_CLOSER = 65, 17, 6
+FIRST_GRID, NEXT_GRID, MOST_GRIDS = 65, 17, 30
 # grids that leave more than this share of their window look no closer
 SETTLED = 0.6
 # more integers than the first are replaced by as many even points, if they may be
@@ -38,7 +38,7 @@ ACCEPTED, ROUNDING = 1e-10, 1e-14
 HALVES, ROUGH = 0.5 * np.arange(129.0) - 32.0, 0.01
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def integers(s, low, high):
     """Integers at s (n,) = +- log(1 + distance) from a finite end, or from 0."""
     k = np.empty_like(s)
@@ -53,7 +53,7 @@ def integers(s, low, high):
     return k
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def blank(k, low, high):
     """Integers (n,) moved into the support, and log terms: 0 where they were inside, or -inf."""
     inside, log_terms = np.empty_like(k), np.zeros_like(k)
@@ -64,7 +64,7 @@ def blank(k, low, high):
     return inside, log_terms
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def between(lowest, highest, is_even):
     """Integers from lowest to highest, or even points."""
     if is_even:
@@ -72,13 +72,13 @@ def between(lowest, highest, is_even):
     return lowest + np.arange(highest - lowest + 1.0)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def is_rough(log_terms):
     """Whether second differences of a row of log terms are large."""
     return not np.max(np.abs(np.diff(np.diff(log_terms)))) <= ROUGH
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def tail(at_end, steps, log_total):
     """Bound on the tail relative to the sum, and whether the tail is infinite.
 
@@ -110,7 +110,7 @@ def terms_of(statistics):
         last = min(last, LOG_LARGEST)
         first = 0.0 if np.isfinite(low) or np.isfinite(high) else -last
         n, width = FIRST_GRID, 0.0
-        for _ in range(N_CLOSER + 1):
+        for _ in range(MOST_GRIDS):
             k, log_terms = blank(integers(even(first, last, n), low, high), low, high)
             add_exponents(log_terms, statistics(k)[0], weights)
             width = last - first
@@ -150,23 +150,24 @@ def terms_of(statistics):
                 diverges = diverges or (is_infinite and np.isinf(bound))
         # no sum is better than the rounding of its largest exponent
         converged = error <= ACCEPTED + ROUNDING * abs(total)
-        return Terms(states, step, T, log_terms, error, diverges, converged)
+        pieces = np.array([[0.0, step, 0.0, 1.0, low, high]])
+        return Terms(states, pieces, T, log_terms, error, diverges, converged)
 
     return terms
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def inverse(found, u):
     """First integers at which the cumulative probability exceeds u (n,); NaN without a sum."""
     if found.diverges or not found.converged:
         return np.full(len(u), np.nan)
     p = np.exp(found.log_terms - np.max(found.log_terms))
     cumulative = np.cumsum(p)
-    drawn = np.empty(len(u))
+    drawn, step = np.empty(len(u)), found.pieces[0, 1]
     for i in range(len(u)):
         wanted = u[i] * cumulative[-1]
         j = min(np.searchsorted(cumulative, wanted, side="right"), len(p) - 1)
         # where a point stands for several integers, the rest of u says for which
-        above = (cumulative[j] - wanted) / p[j] if found.step > 1.0 else 0.5
-        drawn[i] = np.round(found.t[j] + found.step * (0.5 - above))
+        above = (cumulative[j] - wanted) / p[j] if step > 1.0 else 0.5
+        drawn[i] = np.round(found.t[j] + step * (0.5 - above))
     return drawn

@@ -38,7 +38,7 @@ from pm_statmech.log_partition.terms import first_moments, second_moments, third
 from pm_statmech.native_code import kernel_of, source_beside
 
 # raise this when the kernels change: the disk cache knows nothing of them
-VERSION = 1
+VERSION = 2
 
 _in_python: WeakKeyDictionary[OneNumber, Callable] = WeakKeyDictionary()
 _native: WeakKeyDictionary[OneNumber, Any] = WeakKeyDictionary()
@@ -54,6 +54,8 @@ class OneNumber:
         (m,) statistics of the number `x`, the log base last.
     rule
         `quadrature` or `lattice`: functions terms_of and inverse.
+    breakpoints
+        inside the interval, in order.
     """
 
     joined: TensorVariable
@@ -61,6 +63,7 @@ class OneNumber:
     low: float
     high: float
     rule: ModuleType
+    breakpoints: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -86,6 +89,18 @@ class OneNumber:
             # the function owns what its kernel needs
             _native[self] = self._compiled("NUMBA")
         return kernel_of(_native[self])
+
+    def terms(self) -> Callable:
+        """Function (weights, low, high, fewest) -> Terms that runs in Python."""
+        found = self.rule.terms_of(self.python_statistics())
+        return quadrature.pieces_of(found, self.breakpoints) if self.breakpoints else found
+
+    def native_terms(self) -> Callable:
+        """The same for numba."""
+        found = njit(self.rule.terms_of(self.native_kernel()))
+        if not self.breakpoints:
+            return found
+        return njit(quadrature.pieces_of(found, np.array(self.breakpoints)))
 
     @property
     def ends(self):
@@ -136,7 +151,7 @@ def third_along(found, low, high, G):
 @njit(cache=True)
 def quadrature_inverse(found, low, high, u):
     """Output of `Inverse` on an interval."""
-    return quadrature.inverse(found, u, low, high)
+    return quadrature.inverse(found, u)
 
 
 @njit(cache=True)
@@ -175,8 +190,7 @@ class _OverTerms(Op):
         weights, low, high, *further = inputs
         low, high = float(low), float(high)
         with np.errstate(all="ignore"):
-            terms = self.engine.rule.terms_of(self.engine.python_statistics())
-            found = terms(np.ascontiguousarray(weights), low, high, self.fewest)
+            found = self.engine.terms()(np.ascontiguousarray(weights), low, high, self.fewest)
             further = [np.ascontiguousarray(v) if v.ndim else v for v in further]
             made = self.finish(found, low, high, *further)
         made = made if isinstance(made, tuple) else (made,)
@@ -285,7 +299,7 @@ class Inverse(_OverTerms):
 
     gufunc_signature = "(m),(),(),(n)->(n)"
     # draws interpolate between nodes
-    fewest = quadrature.MOST_CELLS
+    fewest = quadrature.CELLS_OF_DRAWS
 
     @property
     def finish(self) -> Callable:
@@ -311,13 +325,13 @@ def _numba_over_terms(op, node, **kwargs):
     further = ["", *(f"further{k}" for k in range(len(node.inputs) - 3))]
     source = "\n".join(
         [
-            f"# {VERSION}: {op.engine.name}, {op.finish.__name__}",
+            f"# {VERSION}: {op.engine.name} {op.engine.breakpoints}, {op.finish.__name__}",
             f"def over_terms(weights, low, high{', '.join(further)}):",
             "    a, b = low.item(), high.item()",
             f"    found = terms(np.ascontiguousarray(weights), a, b, {op.fewest})",
             f"    return finish(found, a, b{', '.join(further)})",
         ]
     )
-    environment = {"terms": njit(op.engine.rule.terms_of(kernel)), "finish": op.finish, "np": np}
+    environment = {"terms": op.engine.native_terms(), "finish": op.finish, "np": np}
     function, key = source_beside(kernel, source, "over_terms", environment)
     return numba_basic.numba_njit(function), key

@@ -20,7 +20,8 @@ class Terms(NamedTuple):
     Parameters
     ----------
     t
-        (n,) where they are, `step` apart.
+        (n,) where they are; pieces : (P, 6) of each piece of them, the first one's number and what
+        lies between two, and a rule's centre, scale and ends.
     T
         (n, m) statistics, finite; log_terms : (n,) logs of what they add to the sum.
     error
@@ -29,7 +30,7 @@ class Terms(NamedTuple):
     """
 
     t: np.ndarray
-    step: float
+    pieces: np.ndarray
     T: np.ndarray
     log_terms: np.ndarray
     error: float
@@ -37,7 +38,7 @@ class Terms(NamedTuple):
     converged: bool
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def even(low, high, n):
     """Even points (n,) from low to high."""
     found = np.empty(n)
@@ -46,7 +47,7 @@ def even(low, high, n):
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def add_exponents(log_terms, T, weights):
     """Add statistics (n, m) times weights (m,) to log_terms (n,), and return finite statistics.
 
@@ -71,7 +72,7 @@ def add_exponents(log_terms, T, weights):
     return T
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def narrowed(log_terms, low, high):
     """Ends of where log terms on n even points from low to high are not negligible."""
     n = len(log_terms)
@@ -88,7 +89,7 @@ def narrowed(log_terms, low, high):
     return max(low, low + step * (left - 1)), min(high, low + step * (right + 1))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def woven(at_ends, between):
     """Values at ends (n + 1, ...) and between them (n, ...), in order (2 n + 1, ...)."""
     both = np.empty((len(at_ends) + len(between), *at_ends.shape[1:]))
@@ -97,7 +98,7 @@ def woven(at_ends, between):
     return both
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def log_sum(log_terms):
     """Log of the sum of e^log_terms (n,)."""
     top = np.max(log_terms)
@@ -109,7 +110,7 @@ def log_sum(log_terms):
     return top + np.log(total)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def first_moments(found):
     """Log Z, E[T] (m,) and the error of Terms; +inf where they diverge, NaN if not converged."""
     n, m = found.T.shape
@@ -128,7 +129,7 @@ def first_moments(found):
     return top + np.log(total), mean / total, found.error
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def second_moments(found):
     """Cov[T] (m, m) of Terms, NaN where they are no sum."""
     n, m = found.T.shape
@@ -145,7 +146,7 @@ def second_moments(found):
     return covariance
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def third_moments_along(found, G):
     r"""Third central moments of T with a matrix, (m,), of Terms and G (m, m).
 
