@@ -13,21 +13,13 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # each layer may import from those before it, and from itself
 LAYERS = [
-    (
-        "errors",
-        "native_code",
-        "ladder",
-        "bridges",
-        "transitions",
-        "losses",
-        "supports",
-        "statistics",
-    ),
+    ("errors", "native_code", "ladder", "bridges", "transitions", "losses", "supports"),
+    ("statistics", "integer_support"),
     ("log_partition",),
     ("exponential_family",),
     ("distributions", "gibbs"),
     ("tempering",),
-    ("integer_support", "energy_function"),
+    ("energy_function",),
     ("datatree", "minimum", "solvable"),
     ("pointwise",),
     ("samplers",),

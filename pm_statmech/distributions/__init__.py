@@ -8,6 +8,7 @@ from pm_statmech.distributions.lines import (
     TruncatedExponential,
 )
 from pm_statmech.distributions.maximum_entropy import MaxEnt
+from pm_statmech.distributions.powered import Powered
 
 __all__ = [
     "ConwayMaxwellPoisson",
@@ -15,6 +16,7 @@ __all__ = [
     "ExponentialFamily",
     "GeneralizedInverseGaussian",
     "MaxEnt",
+    "Powered",
     "Quartic",
     "TruncatedExponential",
     "Zeta",

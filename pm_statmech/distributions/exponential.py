@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
-import numpy as np
 import pytensor.tensor as pt
 from pymc.distributions.distribution import Distribution
 from pytensor.tensor import TensorConstant
 
 from pm_statmech.distributions.constants import check_natural_parameters
-from pm_statmech.distributions.family_variables import CountRV, FamilyRV, IntervalRV, ListedRV
+from pm_statmech.distributions.family_variables import FamilyRV, kind_of
 from pm_statmech.errors import SupportError
 from pm_statmech.exponential_family import Family
 from pm_statmech.supports import Interval, Support
@@ -41,9 +40,7 @@ def rv_type_of(family: Family) -> type[FamilyRV]:
     found = _subclasses.get(family)
     if found is None:
         core = "n" if family.support.shape else ""
-        is_listed = np.isfinite(family.support.n_states)
-        base = IntervalRV if isinstance(family.support, Interval) else CountRV
-        base = ListedRV if is_listed else base
+        base = kind_of(family.support)
         signature = f"[rng],[size],(k)->[rng],({core})"
         found = type(base.__name__, (base,), {"family": family, "extended_signature": signature})
         _subclasses[family] = found

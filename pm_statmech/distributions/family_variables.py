@@ -23,6 +23,7 @@ from pytensor.tensor.random.utils import normalize_size_param
 from pm_statmech.errors import FamilyError
 from pm_statmech.exponential_family import Family
 from pm_statmech.log_partition.moments import OneNumber
+from pm_statmech.supports import Interval, Support
 
 NO_DRAW = CheckAndRaise(
     FamilyError,
@@ -126,6 +127,13 @@ class CountRV(NumberRV):
 
 class IntervalRV(NumberRV):
     """On an interval."""
+
+
+def kind_of(support: Support) -> type[FamilyRV]:
+    """How the variables on a support are drawn."""
+    if isinstance(support, Interval):
+        return IntervalRV
+    return ListedRV if np.isfinite(support.n_states) else CountRV
 
 
 def weights_of(op, params):
