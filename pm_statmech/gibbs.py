@@ -84,8 +84,8 @@ def _beta_node(name: str, beta, model: pm.Model):
         if random:
             raise InverseTemperatureError(
                 f"{name}: beta depends on a random variable ({beta}). exp(-beta * loss) is not "
-                "normalised over the data, so beta would run to 0. Fix beta, or use a "
-                "normalised likelihood whose precision or scale plays the part of beta."
+                "normalised over the data, so beta would run to 0. Fix beta, or observe "
+                "pm_statmech.Powered(dist, beta), the power of a distribution with its normaliser."
             )
         if beta.type.ndim != 0:
             raise InverseTemperatureError(f"{name}: beta must be a scalar, not {beta.type}.")

@@ -29,6 +29,8 @@ from pm_statmech.stats.averages import SAMPLE_DIMS
 
 Level = Literal["good", "doubtful", "bad", "note"]
 
+# of NaN energies for every draw, below which rejecting them can have changed nothing
+NEGLIGIBLE_SHARE = 1e-3
 MARKS = {"good": "ok", "doubtful": "doubtful", "bad": "NOT OK", "note": "note"}
 
 
@@ -178,11 +180,14 @@ def _notes(dt: DataTree) -> list[Finding]:
     nan = int(rungs["nan_energies"].sum())
     if nan:
         worst = float(rungs[RUNG][int(np.argmax(rungs["nan_energies"].values))])
+        share = nan / tempering_group(dt)["energy"].size
         sentence = (
-            f"{nan} proposals had a NaN energy and were rejected, most at beta = {worst:.3g}. "
-            "Look for log or sqrt of a negative number."
+            f"{nan} proposals ({share:.2g} for every draw of a rung) had a NaN energy and were "
+            f"rejected, most at beta = {worst:.3g}. Look for log or sqrt of a negative number, or "
+            "for scales that round to 0."
         )
-        notes.append(Finding("Were energies NaN?", "doubtful", sentence, float(nan)))
+        level: Level = "doubtful" if share > NEGLIGIBLE_SHARE else "note"
+        notes.append(Finding("Were energies NaN?", level, sentence, float(nan)))
     if not attrs["complete"]:
         n_draws = dt["posterior"].sizes["draw"]
         sentence = f"The run was interrupted after {n_draws} draws."

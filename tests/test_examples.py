@@ -13,6 +13,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
+SWAPS = "[ok] Neighbouring rungs swap"
+SAID = {
+    "children.py": "nu is above 1, so under-dispersed, in 100.0% of the draws",
+    "diabetes.py": SWAPS,
+    "expert.py": "maximum entropy               11.00     0.100     0.100     3.132",
+    "quickstart.py": SWAPS,
+}
+
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
 def test_example(path, tmp_path):
@@ -22,7 +30,7 @@ def test_example(path, tmp_path):
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "[ok] Neighbouring rungs swap" in done.stdout
+    assert SAID[path.name] in done.stdout
     last = done.stdout.strip().splitlines()[-1]
     if path.name == "quickstart.py":
         assert last == f"Report: {tmp_path / 'engel.html'}"

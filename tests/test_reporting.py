@@ -54,6 +54,20 @@ def test_ladders_that_disagree_are_noticed(newcomb):
     assert found["Do the ladders agree?"].level == "bad"
 
 
+def test_energies_that_were_nan_are_told_by_their_share(newcomb):
+    """One of thousands is a note, one in ten is not."""
+    rungs = newcomb["ladder"].to_dataset()
+    n_energies = newcomb["tempering"]["energy"].size
+    for count, level in ((1, "note"), (n_energies // 10, "doubtful")):
+        dt = newcomb.copy()
+        dt["ladder"] = rungs.assign(nan_energies=rungs["nan_energies"] * 0 + 0)
+        dt["ladder"]["nan_energies"].values[1] = count
+        found = {f.question: f for f in pms.verdict(dt).findings}["Were energies NaN?"]
+        assert found.level == level
+        assert found.value == count
+        assert f"beta = {float(rungs['inverse_temperature'][1]):.3g}" in found.sentence
+
+
 def test_report_is_one_file_without_links(newcomb, tmp_path):
     path = pms.report(newcomb, tmp_path / "run.html")
     text = path.read_text(encoding="utf-8")

@@ -231,7 +231,9 @@ def checked_prior_sample(
         raise EnergyError(
             f"the energy of {terms} is NaN at {np.mean(np.isnan(energies)):.1%} of the prior "
             f"draws, for instance at {point} (unconstrained scale). An energy may be +inf, "
-            "which excludes a point, but never NaN: look for log or sqrt of a negative number."
+            "which excludes a point, but never NaN: look for log or sqrt of a negative number, or "
+            "for a normaliser that cannot be computed at parameters so far out, which a narrower "
+            "prior leaves out."
         )
     if not np.any(np.isfinite(energies)):
         raise EnergyError(
