@@ -28,7 +28,7 @@ import argparse
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -178,11 +178,14 @@ def p_values(u: np.ndarray) -> tuple[float, float]:
     return float(stats.chisquare(counts).pvalue), float(stats.kstest(u, "uniform").pvalue)
 
 
-def sbc(simulations: int, seed: int, path: Path) -> None:
+def sbc(
+    cases: Iterable[tuple[Simulator, float, str]], simulations: int, seed: int, path: Path
+) -> None:
+    """Table of p-values of simulators, each at the beta and with the remark that go with it."""
     path.touch()
     known = {tuple(row[:3]): row[3:] for row in map(json.loads, path.read_text().splitlines())}
-    print("model          beta    n     L  quantity     chi2 p   ECDF p")
-    for beta, simulator in product(CONTROL, (normal(), regression(), beta_binomial(), mixture())):
+    print("model                   beta    n     L  quantity     chi2 p   ECDF p")
+    for simulator, beta, said in cases:
         rows = []
         for s in range(seed, seed + simulations):
             key = (simulator.name, beta, s)
@@ -196,12 +199,12 @@ def sbc(simulations: int, seed: int, path: Path) -> None:
                     print(json.dumps([*key, *known[key]]), file=file)
             rows.append(known[key])
         L = np.mean([row[0] for row in rows])
-        start = f"{simulator.name:14} {beta:4.0f} {len(rows):4d} {L:5.1f}"
+        start = f"{simulator.name:23} {beta:4.0f} {len(rows):4d} {L:5.1f}"
         found = {name: p_values(np.array([row[1][name] for row in rows])) for name in rows[0][1]}
         for name, (binned, ecdf) in found.items():
             print(f"{start}  {name:10} {binned:8.2g} {ecdf:8.2g}")
         least = min(2 * len(found) * min(map(min, found.values())), 1.0)
-        print(f"{start}  all, by Bonferroni {least:8.2g}{CONTROL[beta]}", flush=True)
+        print(f"{start}  all, by Bonferroni {least:8.2g}{said}", flush=True)
 
 
 def coverage(runs: int, seed: int, path: Path) -> None:
@@ -240,7 +243,9 @@ def main() -> None:
     if arguments.only != "coverage":
         with warnings.catch_warnings(), compiled_once():
             warnings.simplefilter("ignore")
-            sbc(arguments.simulations, arguments.seed, arguments.out / "sbc.jsonl")
+            simulators = normal(), regression(), beta_binomial(), mixture()
+            cases = [(one, beta, CONTROL[beta]) for beta, one in product(CONTROL, simulators)]
+            sbc(cases, arguments.simulations, arguments.seed, arguments.out / "sbc.jsonl")
     if arguments.only != "sbc":
         coverage(arguments.runs, arguments.seed, arguments.out / "coverage.csv")
 
