@@ -17,6 +17,8 @@ from pm_statmech.distributions import (
     Powered,
     Quartic,
     TruncatedExponential,
+    VonMisesFisher,
+    Watson,
     Zeta,
 )
 from pm_statmech.exponential_family import Family
@@ -71,6 +73,8 @@ __all__ = [
     "TemperedTerm",
     "TruncatedExponential",
     "Verdict",
+    "VonMisesFisher",
+    "Watson",
     "Zeta",
     "bridge",
     "compute_loss",

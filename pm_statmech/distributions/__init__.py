@@ -9,6 +9,7 @@ from pm_statmech.distributions.lines import (
 )
 from pm_statmech.distributions.maximum_entropy import MaxEnt
 from pm_statmech.distributions.powered import Powered
+from pm_statmech.distributions.spheres import VonMisesFisher, Watson
 
 __all__ = [
     "ConwayMaxwellPoisson",
@@ -19,5 +20,7 @@ __all__ = [
     "Powered",
     "Quartic",
     "TruncatedExponential",
+    "VonMisesFisher",
+    "Watson",
     "Zeta",
 ]

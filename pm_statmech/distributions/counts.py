@@ -18,7 +18,7 @@ from pm_statmech.distributions.constants import (
     is_not_negative,
     is_positive,
 )
-from pm_statmech.distributions.family_variables import CountRV, ListedRV
+from pm_statmech.distributions.family_variables import CountRV, ListedRV, of_kind
 from pm_statmech.errors import FamilyError
 from pm_statmech.exponential_family import Family
 from pm_statmech.log_partition.conway_maxwell_poisson import CountCumulants, LogRate
@@ -237,11 +237,7 @@ class Zeta(Distribution):
     """
 
     rv_type = ZetaRV
-
-    @staticmethod
-    def rv_op(s, *, kind, size=None, rng=None):
-        """Apply the variable's own kind."""
-        return kind.rv_op(s, size=size, rng=rng)
+    rv_op = staticmethod(of_kind)
 
     @classmethod
     def dist(cls, s, *, cutoff: int, **kwargs):

@@ -16,7 +16,7 @@ from pymc.distributions.distribution import Distribution
 from pytensor.tensor import TensorConstant
 
 from pm_statmech.distributions.constants import check_natural_parameters
-from pm_statmech.distributions.family_variables import FamilyRV, kind_of
+from pm_statmech.distributions.family_variables import FamilyRV, kind_of, of_kind
 from pm_statmech.errors import SupportError
 from pm_statmech.exponential_family import Family
 from pm_statmech.supports import Interval, Support
@@ -100,11 +100,7 @@ class ExponentialFamily(Distribution):
     """
 
     rv_type = FamilyRV
-
-    @staticmethod
-    def rv_op(eta, *, kind, size=None, rng=None):
-        """Apply the variable's own kind to eta."""
-        return kind.rv_op(eta, size=size, rng=rng)
+    rv_op = staticmethod(of_kind)
 
     @classmethod
     def dist(

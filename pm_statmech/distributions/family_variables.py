@@ -129,6 +129,11 @@ class IntervalRV(NumberRV):
     """On an interval."""
 
 
+def of_kind(*params, kind, size=None, rng=None):
+    """A variable of a class that is an argument, as a family or a number of dimensions has one."""
+    return kind.rv_op(*params, size=size, rng=rng)
+
+
 def kind_of(support: Support) -> type[FamilyRV]:
     """How the variables on a support are drawn."""
     if isinstance(support, Interval):

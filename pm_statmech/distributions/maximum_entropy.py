@@ -19,7 +19,7 @@ from pymc.distributions.distribution import Distribution
 from pytensor.graph.basic import Variable
 
 from pm_statmech.distributions.exponential import rv_type_of
-from pm_statmech.distributions.family_variables import FamilyRV
+from pm_statmech.distributions.family_variables import FamilyRV, of_kind
 from pm_statmech.errors import FamilyError
 from pm_statmech.exponential_family import Family
 from pm_statmech.statistics import Statistic
@@ -119,11 +119,7 @@ class MaxEnt(Distribution):
     """
 
     rv_type = FamilyRV
-
-    @staticmethod
-    def rv_op(eta, *, kind, size=None, rng=None):
-        """Apply the variable's own kind to eta."""
-        return kind.rv_op(eta, size=size, rng=rng)
+    rv_op = staticmethod(of_kind)
 
     @classmethod
     def dist(

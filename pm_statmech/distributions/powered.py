@@ -49,7 +49,7 @@ from pm_statmech.distributions.constants import (
     is_not_negative,
 )
 from pm_statmech.distributions.counts import ConwayMaxwellPoisson
-from pm_statmech.distributions.family_variables import FamilyRV, kind_of
+from pm_statmech.distributions.family_variables import FamilyRV, kind_of, of_kind
 from pm_statmech.errors import FamilyError
 from pm_statmech.exponential_family import Family
 from pm_statmech.integer_support import integer_bounds
@@ -287,11 +287,7 @@ class PoweredFamily(Distribution):
     """Power of a distribution with constant parameters, by its log density as a statistic."""
 
     rv_type = PoweredRV
-
-    @staticmethod
-    def rv_op(beta, *, kind, size=None, rng=None):
-        """Apply the variable's own kind."""
-        return kind.rv_op(beta, size=size, rng=rng)
+    rv_op = staticmethod(of_kind)
 
     @classmethod
     def dist(cls, rv, beta, **kwargs):
