@@ -21,6 +21,7 @@ from pm_statmech.distributions import (
     Watson,
     Zeta,
 )
+from pm_statmech.explanation import explain
 from pm_statmech.exponential_family import Family
 from pm_statmech.gibbs import GibbsLoss, GibbsPotential
 from pm_statmech.minimum import Minimum, minimise
@@ -81,6 +82,7 @@ __all__ = [
     "errors",
     "evidence_compare",
     "expectation",
+    "explain",
     "ladder_summary",
     "log_evidence",
     "loo",

@@ -118,6 +118,31 @@ class Family:
                 return found
         return self.table
 
+    @property
+    def engine_said(self) -> str:
+        """The same in words."""
+        engine = self.engine
+        if isinstance(engine, Table):
+            return f"table of {len(engine.states)} states"
+        if isinstance(engine, Pairwise):
+            return f"fold of {engine.fields.shape[1]} binary entries"
+        if engine.rule is lattice:
+            return "sum over integers"
+        pieces = len(engine.breakpoints) + 1
+        return "quadrature" + (f" in {pieces} pieces" if pieces > 1 else "")
+
+    @property
+    def engine_bytes(self) -> int:
+        """Memory of the engine's tables, or of the points of one normaliser at most."""
+        engine = self.engine
+        if isinstance(engine, Table):
+            return engine.states.nbytes + engine.statistics.nbytes
+        if isinstance(engine, Pairwise):
+            # the fold keeps some vectors over the states of one half of the entries
+            return 8 * 16 * 2 ** ((engine.fields.shape[1] + 1) // 2)
+        most = lattice.MOST_TERMS if engine.rule is lattice else quadrature.MOST_CELLS
+        return 8 * most * (self.n_statistics + 3) * (len(engine.breakpoints) + 1)
+
     def _of_one_number(self, support: Integers | Interval, rule) -> OneNumber:
         joined, x = self._statistics_of_one
         breakpoints = support.breakpoints if isinstance(support, Interval) else ()

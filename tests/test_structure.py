@@ -18,7 +18,7 @@ LAYERS = [
     ("log_partition",),
     ("exponential_family",),
     ("distributions", "gibbs"),
-    ("tempering",),
+    ("tempering", "explanation"),
     ("energy_function",),
     ("datatree", "minimum", "solvable"),
     ("pointwise",),

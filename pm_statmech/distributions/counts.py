@@ -39,6 +39,16 @@ class ConwayMaxwellPoissonRV(CountRV):
         return pt.stack(pt.broadcast_arrays(log_lam, -nu), axis=-1)
 
     @classmethod
+    def log_partition(cls, log_lam, nu):
+        """By its own kernel."""
+        return Blockwise(CountCumulants())(log_lam, nu)[0]
+
+    @classmethod
+    def engine_said(cls) -> str:
+        """What that does."""
+        return "sum outwards from the largest term, or its expansion"
+
+    @classmethod
     def checked(cls, log_p, log_lam, nu):
         """Nu is not negative."""
         return check_parameters(log_p, nu >= 0, msg="nu >= 0")
@@ -118,7 +128,7 @@ def _conway_maxwell_poisson_logp(op, values, rng, size, log_lam, nu, **kwargs):
     [value] = values
     inside = op.family.support.contains(value)
     k = pt.cast(pt.switch(inside, value, 0), "float64")
-    A = Blockwise(CountCumulants())(log_lam, nu)[0]
+    A = op.log_partition(log_lam, nu)
     # a mean of 0 has log lambda = -inf
     lean = pt.switch(pt.eq(k, 0), 0.0, k * log_lam)
     log_p = pt.switch(inside, lean - nu * pt.gammaln(k + 1) - A, -np.inf)

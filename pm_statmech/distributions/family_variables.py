@@ -47,6 +47,16 @@ class FamilyRV(SymbolicRandomVariable):
         return params[0]
 
     @classmethod
+    def log_partition(cls, *params):
+        """Log of the normaliser (...)."""
+        return cls.family.log_partition(cls.natural(*params))
+
+    @classmethod
+    def engine_said(cls) -> str:
+        """How that is computed."""
+        return cls.family.engine_said
+
+    @classmethod
     def origin(cls, *params):
         """What is added to a member of the family (...)."""
         return None

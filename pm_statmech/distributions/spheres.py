@@ -70,6 +70,21 @@ class ZonalRV(SymbolicRandomVariable):
         raise NotImplementedError
 
     @classmethod
+    def log_partition(cls, mu, kappa):
+        """Log of the integral of e^(-kappa T) over angles T, the largest density being 1."""
+        return cls.family.log_partition(-kappa[..., None])
+
+    @classmethod
+    def natural(cls, mu, kappa):
+        """Of the statistic of the angle."""
+        return -kappa[..., None]
+
+    @classmethod
+    def engine_said(cls) -> str:
+        """How the integral is computed."""
+        return f"{cls.family.engine_said} over the angle"
+
+    @classmethod
     def rv_op(cls, mu, kappa, *, size=None, rng=None):
         """An angle, and a direction that is even on the sphere about the axis."""
         mu, kappa = (pt.cast(pt.as_tensor_variable(p), "float64") for p in (mu, kappa))
