@@ -49,7 +49,7 @@ def _of_family(op, params, values, mode) -> dict[str, Any]:
         "number": int(np.size(found)),
         "error": float(np.max(error.eval(mode="FAST_COMPILE"))),
         "microseconds": _microseconds(function, values),
-        "MiB": op.family.engine_bytes / 2**20,
+        "MiB": op.engine_bytes() / 2**20,
     }
 
 

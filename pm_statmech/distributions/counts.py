@@ -49,6 +49,11 @@ class ConwayMaxwellPoissonRV(CountRV):
         return "sum outwards from the largest term, or its expansion"
 
     @classmethod
+    def engine_bytes(cls) -> int:
+        """Nothing: terms are not kept."""
+        return 0
+
+    @classmethod
     def checked(cls, log_p, log_lam, nu):
         """Nu is not negative."""
         return check_parameters(log_p, nu >= 0, msg="nu >= 0")

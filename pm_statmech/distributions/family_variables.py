@@ -57,6 +57,11 @@ class FamilyRV(SymbolicRandomVariable):
         return cls.family.engine_said
 
     @classmethod
+    def engine_bytes(cls) -> int:
+        """What that takes of memory, at most."""
+        return cls.family.engine_bytes
+
+    @classmethod
     def origin(cls, *params):
         """What is added to a member of the family (...)."""
         return None

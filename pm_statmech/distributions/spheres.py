@@ -85,6 +85,11 @@ class ZonalRV(SymbolicRandomVariable):
         return f"{cls.family.engine_said} over the angle"
 
     @classmethod
+    def engine_bytes(cls) -> int:
+        """What that takes of memory, at most."""
+        return cls.family.engine_bytes
+
+    @classmethod
     def rv_op(cls, mu, kappa, *, size=None, rng=None):
         """An angle, and a direction that is even on the sphere about the axis."""
         mu, kappa = (pt.cast(pt.as_tensor_variable(p), "float64") for p in (mu, kappa))
