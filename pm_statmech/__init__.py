@@ -9,10 +9,13 @@ import arviz_base  # noqa: F401
 
 from pm_statmech import errors, losses, solvable, statistics
 from pm_statmech.distributions import (
+    Bingham,
     ConwayMaxwellPoisson,
     DiscreteGaussian,
     ExponentialFamily,
+    FisherBingham,
     GeneralizedInverseGaussian,
+    Kent,
     MaxEnt,
     Powered,
     Quartic,
@@ -52,6 +55,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Binary",
+    "Bingham",
     "ConwayMaxwellPoisson",
     "DiscreteGaussian",
     "ExpectedLoss",
@@ -59,11 +63,13 @@ __all__ = [
     "Family",
     "Finding",
     "Finite",
+    "FisherBingham",
     "GeneralizedInverseGaussian",
     "GibbsLoss",
     "GibbsPotential",
     "Integers",
     "Interval",
+    "Kent",
     "MaxEnt",
     "Minimum",
     "Powered",

@@ -32,7 +32,7 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # mathematics knows neither PyMC nor ArviZ; the densities of PyMC's distributions are the exception
 MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "supports.py",
-               "statistics.py", "log_partition/inversion.py",
+               "statistics.py", "log_partition/inversion.py", "log_partition/fisher_bingham.py",
                "exponential_family.py", "log_partition/table.py", "log_partition/fold.py",
                "log_partition/pairwise.py", "log_partition/lattice.py",
                "log_partition/quadrature.py", "log_partition/moments.py",

@@ -1,5 +1,6 @@
 """Distributions whose normaliser is exact and part of the graph."""
 
+from pm_statmech.distributions.bingham import Bingham, FisherBingham, Kent
 from pm_statmech.distributions.counts import ConwayMaxwellPoisson, DiscreteGaussian, Zeta
 from pm_statmech.distributions.exponential import ExponentialFamily
 from pm_statmech.distributions.lines import (
@@ -12,10 +13,13 @@ from pm_statmech.distributions.powered import Powered
 from pm_statmech.distributions.spheres import VonMisesFisher, Watson
 
 __all__ = [
+    "Bingham",
     "ConwayMaxwellPoisson",
     "DiscreteGaussian",
     "ExponentialFamily",
+    "FisherBingham",
     "GeneralizedInverseGaussian",
+    "Kent",
     "MaxEnt",
     "Powered",
     "Quartic",
