@@ -11,6 +11,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 
+from pm_statmech.distributions.bingham import FisherBinghamRV
 from pm_statmech.distributions.family_variables import FamilyRV
 from pm_statmech.distributions.spheres import ZonalRV
 from pm_statmech.gibbs import GibbsLossRV, GibbsPotentialOp
@@ -43,7 +44,7 @@ def _of_family(op, params, values, mode) -> dict[str, Any]:
     function = pytensor.function(symbols, [A, *gradients], mode=mode, on_unused_input="ignore")
     function.trust_input = True
     found = function(*values)[0]
-    error = op.family.relative_error(op.natural(*(pt.constant(v) for v in values)))
+    error = op.relative_error(*(pt.constant(v) for v in values))
     return {
         "normaliser": op.engine_said(),
         "number": int(np.size(found)),
@@ -92,7 +93,7 @@ def explain(model: pm.Model | None = None, *, mode: str = "NUMBA") -> pd.DataFra
     rows: dict[str, dict[str, Any]] = {}
     for rv in model.basic_RVs:
         op = rv.owner.op
-        if isinstance(op, FamilyRV | ZonalRV):
+        if isinstance(op, FamilyRV | ZonalRV | FisherBinghamRV):
             params = [pt.cast(p, "float64") for p in rv.owner.inputs[2:]]
             graphs = model.replace_rvs_by_values(params)
             evaluate = pytensor.function(

@@ -30,6 +30,7 @@ def test_every_engine_is_named():
             support=pms.Interval(-np.inf, np.inf), observed=[0.3],
         )  # fmt: skip
         pms.VonMisesFisher("direction", [0.0, 1.0], pt.exp(mu[0]), observed=[[0.0, 1.0]])
+        pms.Kent("oval", np.eye(3), pt.exp(mu[0]), 0.1, observed=[[1.0, 0.0, 0.0]])
         pms.GibbsLoss("loss", mu[0], loss=pms.losses.pinball(0.5), observed=np.zeros(3), beta=1.0)
         pms.GibbsPotential("energy", pt.sum(mu**2))
         pm.Potential("constraint", pt.switch(mu[0] > -9, 0.0, -np.inf))
@@ -43,17 +44,18 @@ def test_every_engine_is_named():
         "site": "quadrature",
         "kinks": "quadrature in 2 pieces",
         "direction": "quadrature over the angle",
+        "oval": "contour integral",
         "loss": "none: a loss",
         "energy": "none: an energy",
         "constraint": "none: a Potential",
     }
     assert found.loc["counts", "number"] == 4
     assert found.loc["die", "number"] == 1
-    exact = ["mu", "die", "spins"]
+    exact = ["mu", "die", "spins", "counts", "oval"]
     np.testing.assert_array_equal(found.loc[exact, "error"], 0.0)
     assert 0 < found.loc["site", "error"] < 1e-10
-    families = found.index[1:8]
+    families = found.index[1:9]
     assert np.all(found.loc[families, "microseconds"] > 0)
-    assert np.all(found.loc[families.drop("counts"), "MiB"] > 0)
-    assert found.loc["counts", "MiB"] == 0
+    assert np.all(found.loc[families.drop(["counts", "oval"]), "MiB"] > 0)
+    assert np.all(found.loc[["counts", "oval"], "MiB"] == 0)
     assert found.loc[["loss", "energy", "constraint"], "error"].isna().all()

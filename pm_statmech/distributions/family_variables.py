@@ -52,6 +52,11 @@ class FamilyRV(SymbolicRandomVariable):
         return cls.family.log_partition(cls.natural(*params))
 
     @classmethod
+    def relative_error(cls, *params):
+        """Estimated relative error of the normaliser (...)."""
+        return cls.family.relative_error(cls.natural(*params))
+
+    @classmethod
     def engine_said(cls) -> str:
         """How that is computed."""
         return cls.family.engine_said

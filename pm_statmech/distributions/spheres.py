@@ -75,9 +75,9 @@ class ZonalRV(SymbolicRandomVariable):
         return cls.family.log_partition(-kappa[..., None])
 
     @classmethod
-    def natural(cls, mu, kappa):
-        """Of the statistic of the angle."""
-        return -kappa[..., None]
+    def relative_error(cls, mu, kappa):
+        """Estimated relative error of that (...)."""
+        return cls.family.relative_error(-kappa[..., None])
 
     @classmethod
     def engine_said(cls) -> str:
