@@ -1,5 +1,6 @@
 """Distributions whose normaliser is exact and part of the graph."""
 
+from pm_statmech.distributions import means  # noqa: F401
 from pm_statmech.distributions.bingham import Bingham, FisherBingham, Kent
 from pm_statmech.distributions.counts import ConwayMaxwellPoisson, DiscreteGaussian, Zeta
 from pm_statmech.distributions.exponential import ExponentialFamily
