@@ -25,6 +25,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import jacobian
+from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor import TensorConstant, TensorVariable
 from pytensor.tensor.blockwise import Blockwise
@@ -246,14 +247,25 @@ class Family:
         """
         return self.cross_entropy(eta, other) - self.entropy(eta)
 
-    def fit_moments(self, mean):
+    def fit_moments(self, mean, *, slack=None, variance=None):
         r"""Natural parameters whose mean statistics are `mean`, (..., K); the inverse of grad A.
 
         .. math:: \eta^*(\mu) = \arg\max_\eta\; \eta \cdot \mu - A(\eta)
+                  - \sum_k \epsilon_k |\eta_k| - \tfrac12 \sum_k v_k \eta_k^2
 
         It is also the member of the family that maximises entropy relative to the base under
         these means, and the maximum likelihood estimate from data that have them. It
         differentiates by the implicit function theorem.
+
+        Parameters
+        ----------
+        mean
+            (..., K) mu.
+        slack
+            (..., K) or a number: epsilon, by which means may differ from mu; by default 0.
+        variance
+            (..., K) or a number: v, of mu as a measurement, so that entropy is weighed against
+            sum (E[T] - mu)^2 / 2v; by default 0.
 
         Raises
         ------
@@ -271,20 +283,31 @@ class Family:
         """
         mean = pt.cast(pt.as_tensor_variable(mean), "float64")
         self.weights(mean)
+        penalties = self._penalty("slack", slack), self._penalty("variance", variance)
         if isinstance(self.engine, OneNumber):
-            return self._fit_one_number(self.engine, mean)
+            return self._fit_one_number(self.engine, mean, *penalties)
         T, log_h = self.table.statistics[:, :-1], self.table.statistics[:, -1]
         check_identified(T)
-        if isinstance(mean, TensorConstant):
+        if isinstance(mean, TensorConstant) and slack is None and variance is None:
             for row in np.reshape(mean.data, (-1, self.n_statistics)):
                 check_inside(row, T)
-        return Blockwise(MomentMatch())(mean, pt.constant(T), pt.constant(log_h))
+        return Blockwise(MomentMatch())(mean, *penalties, pt.constant(T), pt.constant(log_h))
 
-    def _fit_one_number(self, engine: OneNumber, mean):
+    def _penalty(self, name: str, value):
+        """Slack or variance (..., K); FamilyError where negative."""
+        value = np.zeros(self.n_statistics) if value is None else value
+        value = value if isinstance(value, Variable) else np.asarray(value, dtype=np.float64)
+        value = pt.cast(pt.as_tensor_variable(value), "float64")
+        if isinstance(value, TensorConstant) and not np.all(value.data >= 0):
+            raise FamilyError(f"{name} = {value.data}: it is not negative.")
+        return value if value.type.ndim > 0 else value * pt.ones(self.n_statistics)
+
+    def _fit_one_number(self, engine: OneNumber, mean, slack, variance):
         """Natural parameters (..., K) of means (..., K) on an infinite support."""
         starts, means = find_starts(engine, self.n_statistics)
         invert = Blockwise(Inversion(engine))
-        eta = cast("TensorVariable", invert(mean, pt.constant(starts), pt.constant(means)))
+        given = mean, pt.constant(starts), pt.constant(means), slack, variance
+        eta = cast("TensorVariable", invert(*given))
         if isinstance(mean, TensorConstant):
             found = eta.eval(mode="FAST_COMPILE")
             for row, one in zip(*(np.atleast_2d(v) for v in (mean.data, found)), strict=True):

@@ -92,6 +92,66 @@ def test_native_code_gives_what_python_gives():
     assert np.all(np.isnan(native(np.array([1.0, 0.5]))[0]))
 
 
+DIE = pms.Family(lambda x: [x, x**2], pms.Integers(1, 6))
+
+
+@pytest.mark.parametrize(
+    ("family", "mean"), [(DIE, [3.0, 12.0]), (GAMMA, [2.0, 0.1]), (COM_POISSON, [3.0, -2.0])]
+)
+def test_slack_and_variances(family, mean):
+    """What is best: means within the slack, on its edge where eta is not 0; means off by v eta."""
+    mean = np.array(mean)
+    free = value(family.fit_moments(mean))
+    variance = np.array([0.3, 0.1])
+    eta = value(family.fit_moments(mean, variance=variance))
+    off = value(family.mean_statistics(eta)) - mean
+    np.testing.assert_allclose(off, -variance * eta, rtol=1e-8, atol=1e-10)
+    assert np.max(np.abs(eta - free)) > 1e-3
+    for slack in ([0.05, 0.02], [0.3, 0.01], [0.01, 0.6], [1e-9, 0.0]):
+        slack = np.array(slack)
+        eta = value(family.fit_moments(mean, slack=slack))
+        off = value(family.mean_statistics(eta)) - mean
+        assert np.all(np.abs(off) <= slack + 1e-9)
+        np.testing.assert_allclose(off[eta != 0], (-slack * np.sign(eta))[eta != 0], atol=1e-9)
+        # no more entropy than without
+        entropy = value(family.entropy(eta))
+        assert entropy >= value(family.entropy(free)) - 1e-12
+
+
+def test_slack_that_does_not_bind_leaves_a_statistic_out():
+    eta = value(DIE.fit_moments([3.4, 15.0], slack=[0.2, 1.0]))
+    np.testing.assert_array_equal(eta, 0.0)
+    # a mean that nothing has, but something within the slack
+    eta = value(DIE.fit_moments([7.0, 30.0], slack=[1.5, 9.0]))
+    assert value(DIE.mean_statistics(eta))[0] == pytest.approx(5.5, rel=1e-9)
+    assert np.all(np.isnan(value(DIE.fit_moments([9.0, 30.0], slack=[1.5, 9.0]))))
+
+
+@pytest.mark.parametrize("family", [DIE, GAMMA])
+def test_derivatives_of_penalised_fits(family):
+    inputs = [pt.dvector(name) for name in ("mean", "slack", "variance")]
+    mean, slack, variance = inputs
+    eta = family.fit_moments(mean, slack=slack, variance=variance)
+    total = (eta * np.array([1.0, 2.0])).sum()
+    f = pytensor.function(inputs, [eta, total], mode="FAST_COMPILE")
+    g = pytensor.function(inputs, pytensor.grad(total, inputs), mode="FAST_COMPILE")
+    first = {DIE: [3.0, 12.0], GAMMA: [2.0, 0.1]}[family]
+    for at in (
+        [np.array(first), np.array([0.05, 0.02]), np.array([0.2, 0.1])],
+        [np.array(first), np.array([0.0, 0.7]), np.array([0.1, 0.1])],
+    ):
+        gradients = g(*at)
+        found = f(*at)[0]
+        for k, gradient in enumerate(gradients):
+            for i, step in enumerate(1e-6 * np.eye(2)):
+                if k == 1 and (at[1][i] == 0.0 or found[i] == 0.0):
+                    continue
+                more, less = [v.copy() for v in at], [v.copy() for v in at]
+                more[k], less[k] = more[k] + step, less[k] - step
+                slope = (f(*more)[1] - f(*less)[1]) / 2e-6
+                assert gradient[i] == pytest.approx(slope, rel=1e-5, abs=1e-6)
+
+
 def test_integrals_in_pieces():
     """Kinks and jumps at breakpoints are integrated, whole and below an end, and drawn from."""
     laplace = pms.Family(lambda x: [pt.abs(x - 1)], pms.Interval(-np.inf, np.inf, (1.0,)))
@@ -150,6 +210,7 @@ def test_scales_of_any_size():
             lambda: pms.Family(lambda x: [x**3], REAL).fit_moments([1.0]),
             errors.FamilyError, "no natural parameters",
         ),
+        (lambda: DIE.fit_moments([3.0, 12.0], slack=-1.0), errors.FamilyError, "slack = -1"),
         (lambda: pms.Interval(0, 1, (0.5, 0.5)), errors.SupportError, "breakpoints"),
         (lambda: pms.Interval(0, 1, (2.0,)), errors.SupportError, "breakpoints"),
     ],

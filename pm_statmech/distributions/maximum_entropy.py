@@ -89,6 +89,11 @@ class MaxEnt(Distribution):
     base
         what entropy is relative to: an unnamed PyMC distribution without parameters that are
         random, such as ``pm.Gamma.dist(2, 1)``, or x -> log h(x); by default h = 1.
+    slack
+        (..., K) or a number: how far the moments may be from mu, by default 0.
+    variance
+        (..., K) or a number: of mu as a measurement; entropy is then weighed against
+        sum (E[T] - mu)^2 / 2 variance. By default 0.
 
     Raises
     ------
@@ -101,8 +106,9 @@ class MaxEnt(Distribution):
     Random moments that no member of the family has give a log density of NaN. The natural
     parameters are found by Newton's steps, and their derivatives by the implicit function theorem.
 
-    Source: Jaynes (1957), Phys. Rev. 106, 620-630; Grunwald and Dawid (2004), Ann. Statist. 32(4),
-    1367-1433, for the guarantee.
+    Sources: Jaynes (1957), Phys. Rev. 106, 620-630; Grunwald and Dawid (2004), Ann. Statist. 32(4),
+    1367-1433, for the guarantee; Dudik, Phillips, Schapire (2007), J. Mach. Learn. Res. 8,
+    1217-1260, for slack and variance.
 
     Examples
     --------
@@ -129,6 +135,8 @@ class MaxEnt(Distribution):
         moments,
         support: Support,
         base=None,
+        slack=None,
+        variance=None,
         **kwargs,
     ):
         """Return the variable without a model."""
@@ -138,5 +146,5 @@ class MaxEnt(Distribution):
                 moments = pt.stack([pt.cast(pt.as_tensor_variable(m), "float64") for m in moments])
             else:
                 moments = np.asarray(moments, dtype=np.float64)
-        eta = family.fit_moments(moments)
+        eta = family.fit_moments(moments, slack=slack, variance=variance)
         return super().dist([eta], kind=rv_type_of(family), **kwargs)

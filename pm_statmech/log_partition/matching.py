@@ -1,14 +1,10 @@
-r"""Natural parameters of given mean statistics, on a table of states: damped Newton on the dual.
+r"""Natural parameters of given mean statistics, on a table of states.
 
-.. math:: \eta^*(\mu) = \arg\min_\eta\; A(\eta) - \eta \cdot \mu, \qquad
-          E_{\eta^*}[T] = \mu, \qquad \frac{d\eta^*}{d\mu} = \operatorname{Cov}_{\eta^*}(T)^{-1}
+The dual of `inversion`, whose Newton steps these are, with A a sum over the states. It is finite
+everywhere, and its minimum is finite just where mu lies inside the convex hull of the statistics,
+which a linear programme tells.
 
-The objective is convex and its minimum is finite just where mu lies inside the convex hull of the
-statistics; the derivative is that of the implicit function theorem, so that no iteration is
-differentiated through.
-
-Sources: Wainwright and Jordan (2008), section 3.6, for the dual; Nocedal and Wright (2006),
-Numerical Optimization, section 3.1, for the line search.
+Source: Wainwright and Jordan (2008), section 3.6.
 """
 
 from __future__ import annotations
@@ -24,119 +20,79 @@ from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache
 from scipy.optimize import linprog
 
 from pm_statmech.errors import FamilyError
+from pm_statmech.log_partition.inversion import cotangents_of, newton_of
+from pm_statmech.log_partition.terms import Terms
 
-MAX_ITERATIONS = 200
-TOLERANCE = 1e-12
 # raise this when the compiled code changes: the disk cache knows nothing of it
-VERSION = 2
+VERSION = 3
 
 
-@njit(cache=True)
-def _objective(eta, centred, log_h, p):
-    """A(eta) - eta . mean from T - mean (S, K), and p (S,) <- probabilities."""
-    top = -np.inf
-    for s in range(centred.shape[0]):
-        p[s] = log_h[s] + np.dot(centred[s], eta)
-        top = max(top, p[s])
-    total = 0.0
-    for s in range(centred.shape[0]):
-        p[s] = np.exp(p[s] - top)
-        total += p[s]
-    p /= total
-    return top + np.log(total)
+@njit(cache=True, error_model="numpy")
+def table_terms(weights, T, log_h, fewest):
+    """Terms of all states, of statistics T (S, K) and log base (S,)."""
+    log_terms = log_h.copy()
+    for s in range(len(log_h)):
+        for k in range(T.shape[1]):
+            log_terms[s] += weights[k] * T[s, k]
+    pieces = np.array([[0.0, 1.0, 0.0, 1.0, 0.0, 1.0]])
+    return Terms(log_h, pieces, T, log_terms, 0.0, False, True)
 
 
-@njit(cache=True)
-def match_moments(mean, T, log_h):
-    """Natural parameters (K,) of mean statistics (K,); NaN where there are none.
-
-    Parameters
-    ----------
-    mean
-        (K,); T, log_h : (S, K), (S,) the table.
-    """
-    n_states, n = T.shape
-    # relative to the mean, so that no offset of a statistic costs digits
-    centred = T - mean
-    # in units of the statistics' own ranges
-    scale = np.ones(n)
-    for k in range(n):
-        scale[k] = max(np.max(T[:, k]) - np.min(T[:, k]), 1e-300)
-    eta, p, trial_p = np.zeros(n), np.empty(n_states), np.empty(n_states)
-    value = _objective(eta, centred, log_h, p)
-    for _ in range(MAX_ITERATIONS):
-        gradient = np.dot(p, centred)
-        residual = np.max(np.abs(gradient) / scale)
-        if residual < TOLERANCE:
-            return eta
-        deviation = centred - gradient
-        hessian = np.dot(deviation.T * p, deviation)
-        # near the edge of the hull the covariance is almost singular
-        for k in range(n):
-            hessian[k, k] += 1e-12 * scale[k] ** 2 * min(1.0, residual)
-        step = np.linalg.solve(hessian, -gradient)
-        slope = np.dot(step, gradient)
-        if not slope < 0.0:
-            return np.full(n, np.nan)
-        length, accepted = 1.0, False
-        for _ in range(60):
-            trial = eta + length * step
-            trial_value = _objective(trial, centred, log_h, trial_p)
-            # rounding hides a decrease below 1e-15 of the value itself
-            if trial_value <= value + 1e-4 * length * slope + 1e-15 * (1.0 + abs(value)):
-                accepted = True
-                break
-            length *= 0.5
-        if not accepted:
-            return np.full(n, np.nan)
-        eta, value = trial, trial_value
-        p[:] = trial_p
-    return np.full(n, np.nan)
+newton = newton_of(table_terms)
+native_newton = njit(newton)
 
 
 class MomentMatch(Op):
-    """Natural parameters of mean statistics on a table, see `match_moments`."""
+    """Natural parameters of mean statistics on a table, see `inversion.newton_of`."""
 
     __props__ = ()
-    gufunc_signature = "(k),(s,k),(s)->(k)"
+    gufunc_signature = "(k),(k),(k),(s,k),(s)->(k)"
 
-    def make_node(self, mean, T, log_h):
-        """Apply to means (K,), statistics (S, K) and log base (S,), of float64."""
-        inputs = [pt.cast(pt.as_tensor_variable(v), "float64") for v in (mean, T, log_h)]
-        shape = (inputs[1].type.shape[1],)
+    def make_node(self, mean, slack, variance, T, log_h):
+        """Apply to means and penalties (K,), statistics (S, K) and log base (S,), of float64."""
+        inputs = [
+            pt.cast(pt.as_tensor_variable(v), "float64") for v in (mean, slack, variance, T, log_h)
+        ]
+        shape = (inputs[3].type.shape[1],)
         return Apply(self, inputs, [pt.vector(shape=shape, dtype="float64")])
 
     def perform(self, node, inputs, output_storage):
         """Evaluate outside numba."""
-        output_storage[0][0] = match_moments(*(np.ascontiguousarray(v) for v in inputs))
+        mean, slack, variance, T, log_h = (np.ascontiguousarray(v) for v in inputs)
+        none = np.zeros_like(mean)
+        with np.errstate(all="ignore"):
+            # relative to the mean, so that no offset of a statistic costs digits
+            found = newton(none, none, slack, variance, T - mean, log_h)
+        output_storage[0][0] = np.where(np.isinf(found), np.nan, found)
 
     def infer_shape(self, node, shapes):
         """Shape of the means."""
         return [shapes[0]]
 
     def pullback(self, inputs, outputs, cotangents):
-        """Cotangents through the inverse covariance; the table is a constant."""
-        mean, T, log_h = inputs
-        exponents = pt.dot(T, outputs[0]) + log_h
+        """By the implicit function theorem; the table is a constant."""
+        _, slack, variance, T, log_h = inputs
+        [eta] = outputs
+        exponents = pt.dot(T, eta) + log_h
         p = pt.exp(exponents - pt.logsumexp(exponents))
-        centred = T - mean
+        centred = T - pt.dot(p, T)
         covariance = pt.dot(centred.T * p, centred)
-        to_mean = pt.linalg.solve(covariance, cotangents[0], assume_a="pos")
+        to_all = cotangents_of(eta, covariance, slack, variance, cotangents[0])
         why = "a table is a constant"
-        return [
-            to_mean,
-            grad_not_implemented(self, 1, T, why),
-            grad_not_implemented(self, 2, log_h, why),
-        ]
+        constants = [grad_not_implemented(self, k, v, why) for k, v in ((3, T), (4, log_h))]
+        return [*to_all, *constants]
 
 
 @register_funcify_default_op_cache_key(MomentMatch)
 def _numba_moment_match(op, node, **kwargs):
     @numba_basic.numba_njit
-    def moment_match(mean, T, log_h):
-        return match_moments(
-            np.ascontiguousarray(mean), np.ascontiguousarray(T), np.ascontiguousarray(log_h)
-        )
+    def moment_match(mean, slack, variance, T, log_h):
+        none = np.zeros_like(mean)
+        found = native_newton(
+            none, none, np.ascontiguousarray(slack), np.ascontiguousarray(variance),
+            np.ascontiguousarray(T - mean), np.ascontiguousarray(log_h),
+        )  # fmt: skip
+        return np.where(np.isinf(found), np.nan, found)
 
     return moment_match, VERSION
 
