@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pymc.pytensorf import constant_fold
 from pytensor.graph.basic import Variable
 from pytensor.tensor import TensorConstant
 
@@ -37,33 +38,44 @@ def is_finite(value):
     return np.isfinite(value)
 
 
-def check_natural_parameters(family: Family, eta, said: str | None = None) -> None:
-    """Raise FamilyError where constants (..., K) give no distribution.
+def known(value) -> np.ndarray | None:
+    """Value of a graph of constants, or None of one that is not."""
+    [found] = constant_fold([pt.as_tensor_variable(value)], raise_not_constant=False)
+    return None if isinstance(found, Variable) else np.asarray(found)
+
+
+def check_normaliser(A, error, said: str, support: str) -> None:
+    """Raise FamilyError where A and its error, graphs of constants, give no distribution.
 
     Parameters
     ----------
     said
-        what to call them, by default natural parameters with their values.
+        what they are of; support : where it lives.
     """
-    finite = pt.all(pt.isfinite(eta))
-    A, error = family.log_partition(eta), family.relative_error(eta)
-    outputs = [finite, A, error, eta]
-    is_finite, A, error, eta = pytensor.function([], outputs, mode="FAST_COMPILE")()
-    said = f"natural parameters {eta}" if said is None else said
-    if not is_finite:
-        raise FamilyError(f"{said} are not all finite.")
+    A, error = pytensor.function([], [A, error], mode="FAST_COMPILE")()
     if np.any(np.isposinf(A)):
         raise FamilyError(
-            f"{said} give no distribution on {family.support}: the sum or integral of "
+            f"{said} give no distribution on {support}: the sum or integral of "
             "exp(eta . T) is infinite."
         )
     if np.any(np.isnan(A)):
         raise FamilyError(
-            f"the normaliser at {said} on {family.support} has an estimated relative error of "
+            f"the normaliser at {said} on {support} has an estimated relative error of "
             f"{np.max(error):.1g}. Look for kinks or separate narrow modes in the statistics, for "
             "a singularity at an end that is not 0, or for a sum of more than a million terms that "
             "does not fall off on both sides."
         )
+
+
+def check_natural_parameters(family: Family, eta) -> None:
+    """Raise FamilyError where constants (..., K) give no distribution."""
+    values = eta.eval(mode="FAST_COMPILE")
+    said = f"natural parameters {values}"
+    if not np.all(np.isfinite(values)):
+        raise FamilyError(f"{said} are not all finite.")
+    check_normaliser(
+        family.log_partition(eta), family.relative_error(eta), said, str(family.support)
+    )
 
 
 def check_distribution(kind, *params) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytensor.tensor as pt
 from pymc.distributions.dist_math import check_parameters
 from pymc.distributions.distribution import Distribution
-from pymc.logprob.abstract import _logprob
 from pytensor.tensor import TensorConstant
 from pytensor.tensor.blockwise import Blockwise
 
@@ -37,6 +36,16 @@ class ConwayMaxwellPoissonRV(CountRV):
     def natural(cls, log_lam, nu):
         """Of k and log k!."""
         return pt.stack(pt.broadcast_arrays(log_lam, -nu), axis=-1)
+
+    @classmethod
+    def log_p(cls, value, log_lam, nu):
+        """Log probability, of any real number."""
+        inside = cls.family.support.contains(value)
+        k = pt.cast(pt.switch(inside, value, 0), "float64")
+        # a mean of 0 has log lambda = -inf
+        lean = pt.switch(pt.eq(k, 0), 0.0, k * log_lam)
+        log_p = lean - nu * pt.gammaln(k + 1) - cls.log_partition(log_lam, nu)
+        return pt.switch(inside, log_p, -np.inf)
 
     @classmethod
     def log_partition(cls, log_lam, nu):
@@ -131,18 +140,6 @@ class ConwayMaxwellPoisson(Distribution):
             if np.any(infinite):
                 raise FamilyError("nu = 0 and lambda >= 1 give a sum that is infinite.")
         return super().dist([log_lam, nu], **kwargs)
-
-
-@_logprob.register(ConwayMaxwellPoissonRV)
-def _conway_maxwell_poisson_logp(op, values, rng, size, log_lam, nu, **kwargs):
-    [value] = values
-    inside = op.family.support.contains(value)
-    k = pt.cast(pt.switch(inside, value, 0), "float64")
-    A = op.log_partition(log_lam, nu)
-    # a mean of 0 has log lambda = -inf
-    lean = pt.switch(pt.eq(k, 0), 0.0, k * log_lam)
-    log_p = pt.switch(inside, lean - nu * pt.gammaln(k + 1) - A, -np.inf)
-    return op.checked(log_p, log_lam, nu)
 
 
 class DiscreteGaussianRV(CountRV):

@@ -47,6 +47,21 @@ class FamilyRV(SymbolicRandomVariable):
         return params[0]
 
     @classmethod
+    def weights(cls, *params):
+        """Natural parameters with the power of the base (..., K + 1)."""
+        return cls.family.weights(cls.natural(*params))
+
+    @classmethod
+    def support(cls) -> Support:
+        """Where it lives, less its origin."""
+        return cls.family.support
+
+    @classmethod
+    def log_p(cls, value, *params):
+        """Log density of a value less its origin (...)."""
+        return cls.family.log_prob(value, cls.natural(*params))
+
+    @classmethod
     def log_partition(cls, *params):
         """Log of the normaliser (...)."""
         return cls.family.log_partition(cls.natural(*params))
@@ -88,7 +103,7 @@ class FamilyRV(SymbolicRandomVariable):
             n_dims = [0] * len(params) if n_dims is None else n_dims
             outer = implicit_size_from_params(*params, ndims_params=n_dims)
         next_rng, u = pt.random.uniform(size=outer, rng=rng, return_next_rng=True)
-        drawn = cls.by_inversion(cls.family.weights(cls.natural(*params)), u)
+        drawn = cls.by_inversion(cls.weights(*params), u)
         origin = cls.origin(*params)
         drawn = drawn if origin is None else drawn + pt.cast(origin, drawn.dtype)
         return cls(inputs=[rng, size, *params], outputs=[next_rng, drawn])(rng, size, *params)
@@ -142,7 +157,7 @@ class CountRV(NumberRV):
         """The first integer at which the cumulative probability exceeds u."""
         drawn = cls.engine().inverse(weights, u)
         drawn = NO_DRAW(drawn, pt.all(pt.isfinite(drawn)))
-        return pt.cast(drawn, cls.family.support.dtype)
+        return pt.cast(drawn, cls.support().dtype)
 
 
 class IntervalRV(NumberRV):
@@ -161,11 +176,6 @@ def kind_of(support: Support) -> type[FamilyRV]:
     return ListedRV if np.isfinite(support.n_states) else CountRV
 
 
-def weights_of(op, params):
-    """Natural parameters with the power of the base (..., K + 1)."""
-    return op.family.weights(op.natural(*params))
-
-
 def from_origin(op, value, params):
     """Value less the origin."""
     origin = op.origin(*params)
@@ -175,15 +185,14 @@ def from_origin(op, value, params):
 @_logprob.register(FamilyRV)
 def _family_logp(op, values, rng, size, *params, **kwargs):
     [value] = values
-    log_p = op.family.log_prob(from_origin(op, value, params), op.natural(*params))
-    return op.checked(log_p, *params)
+    return op.checked(op.log_p(from_origin(op, value, params), *params), *params)
 
 
 @_logcdf.register(ListedRV)
 def _listed_logcdf(op, value, rng, size, *params, **kwargs):
     if op.family.support.shape:
         raise NotImplementedError("vectors have no order, and so no cumulative probability.")
-    states, exponents = op.states(weights_of(op, params))
+    states, exponents = op.states(op.weights(*params))
     below = pt.le(states, pt.cast(value, "float64")[..., None])
     log_total = pt.logsumexp(exponents, axis=-1)
     return pt.logsumexp(pt.switch(below, exponents, -np.inf), axis=-1) - log_total
@@ -191,12 +200,12 @@ def _listed_logcdf(op, value, rng, size, *params, **kwargs):
 
 @_logcdf.register(NumberRV)
 def _number_logcdf(op, value, rng, size, *params, **kwargs):
-    engine, weights = op.engine(), weights_of(op, params)
+    engine, weights = op.engine(), op.weights(*params)
     value = from_origin(op, pt.cast(value, "float64"), params)
     value = value if isinstance(op, IntervalRV) else pt.floor(value)
     above_low = pt.gt(value, engine.low) if isinstance(op, IntervalRV) else pt.ge(value, engine.low)
     inside = above_low & pt.lt(value, engine.high)
-    at = pt.switch(inside, value, float(op.family.support.example))
+    at = pt.switch(inside, value, float(op.support().example))
     log_mass = engine.moments(weights, high=at)[0] - engine.log_partition(weights)
     outside = pt.switch(above_low, 0.0, -np.inf)
     # rounding may take it above the whole
@@ -205,7 +214,7 @@ def _number_logcdf(op, value, rng, size, *params, **kwargs):
 
 @_support_point.register(ListedRV)
 def _listed_support_point(op, rv, rng, size, *params):
-    states, exponents = op.states(weights_of(op, params))
+    states, exponents = op.states(op.weights(*params))
     point = states[pt.argmax(exponents, axis=-1)]
     return point if rv_size_is_none(size) else pt.broadcast_to(point, rv.shape)
 
@@ -213,7 +222,7 @@ def _listed_support_point(op, rv, rng, size, *params):
 @_support_point.register(NumberRV)
 def _number_support_point(op, rv, rng, size, *params):
     # the median: a density may be infinite at an end, and a mean may not exist
-    weights = weights_of(op, params)
+    weights = op.weights(*params)
     point = op.by_inversion(weights, 0.5 * pt.ones_like(weights[..., 0]))
     origin = op.origin(*params)
     point = point if origin is None else point + pt.cast(origin, point.dtype)
@@ -222,7 +231,7 @@ def _number_support_point(op, rv, rng, size, *params):
 
 @_default_transform.register(IntervalRV)
 def _interval_transform(op, rv):
-    low, high = op.family.support.low, op.family.support.high
+    low, high = op.support().low, op.support().high
     if np.isinf(low) and np.isinf(high):
         return None
     if low == 0.0 and np.isinf(high):

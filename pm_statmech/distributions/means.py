@@ -11,7 +11,8 @@ from pytensor.tensor.blockwise import Blockwise
 
 from pm_statmech.distributions.bingham import FisherBinghamRV
 from pm_statmech.distributions.counts import ConwayMaxwellPoissonRV
-from pm_statmech.distributions.family_variables import ListedRV, NumberRV, weights_of
+from pm_statmech.distributions.family_variables import ListedRV, NumberRV
+from pm_statmech.distributions.integrated_powers import PoweredRV
 from pm_statmech.distributions.lines import TruncatedExponentialRV
 from pm_statmech.distributions.spheres import VonMisesFisherRV, WatsonRV, unit
 from pm_statmech.exponential_family import Family
@@ -32,7 +33,7 @@ def with_itself(family: Family) -> Family:
 
 @_mean.register(ListedRV)
 def _listed_mean(op, rv, rng, size, *params):
-    states, exponents = op.states(weights_of(op, params))
+    states, exponents = op.states(op.weights(*params))
     p = pt.exp(exponents - pt.logsumexp(exponents, axis=-1, keepdims=True))
     return resized(pt.dot(p, pt.cast(states, "float64")), rv, size, len(op.family.support.shape))
 
@@ -44,6 +45,11 @@ def _number_mean(op, rv, rng, size, *params):
     mean = with_itself(op.family).mean_statistics(eta)[..., 0]
     origin = op.origin(*params)
     return maybe_resize(mean if origin is None else mean + origin, size)
+
+
+@_mean.register(PoweredRV)
+def _powered_mean(op, rv, rng, size, *params):
+    return maybe_resize(op.engine().moments(op.weights(*params))[1][..., -1], size)
 
 
 @_mean.register(ConwayMaxwellPoissonRV)

@@ -20,8 +20,9 @@ Geometric(p)            1 - p' = (1 - p)^beta
 Poisson(mu)             Conway-Maxwell-Poisson, log lambda = beta log mu, nu = beta
 ======================= ========================================================
 
-Of others with constant parameters, powers are the exponential family whose statistic is log p, and
-are integrated or summed.
+Powers of others are the exponential family whose statistic is log p, and are integrated or summed.
+The derivative of the normaliser in a parameter of p is beta E[d log p / d parameter], from the same
+points.
 """
 
 from __future__ import annotations
@@ -31,35 +32,16 @@ from functools import singledispatch
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
-from pymc.distributions import transforms
 from pymc.distributions.continuous import HalfCauchyRV, HalfStudentTRV, TruncatedNormalRV
 from pymc.distributions.discrete import DiscreteUniformRV
 from pymc.distributions.distribution import Distribution
 from pymc.distributions.shape_utils import rv_size_is_none
-from pymc.distributions.transforms import _default_transform
-from pymc.pytensorf import constant_fold, rvs_in_graph
-from pytensor.graph.basic import Variable
-from pytensor.graph.traversal import explicit_graph_inputs
-from pytensor.tensor import TensorConstant
 from pytensor.tensor.random import basic as of
 
-from pm_statmech.distributions.constants import (
-    check_constant,
-    check_natural_parameters,
-    is_not_negative,
-)
+from pm_statmech.distributions.constants import check_constant, is_not_negative, known
 from pm_statmech.distributions.counts import ConwayMaxwellPoisson
-from pm_statmech.distributions.family_variables import FamilyRV, kind_of, of_kind
+from pm_statmech.distributions.integrated_powers import IntegratedPower
 from pm_statmech.errors import FamilyError
-from pm_statmech.exponential_family import Family
-from pm_statmech.integer_support import integer_bounds
-from pm_statmech.supports import Integers, Interval
-
-
-def known(value) -> np.ndarray | None:
-    """Value of a graph of constants, or None of one that is not."""
-    [found] = constant_fold([pt.as_tensor_variable(value)], raise_not_constant=False)
-    return None if isinstance(found, Variable) else np.asarray(found)
 
 
 def positive(value, said: str):
@@ -76,7 +58,7 @@ def positive(value, said: str):
 @singledispatch
 def power_of(op, rv, beta, **kwargs):
     """Power beta of a variable, with a shape that kwargs give."""
-    return PoweredFamily.dist(rv, beta, **kwargs)
+    return IntegratedPower.dist(rv, beta, **kwargs)
 
 
 def parameters(op, rv):
@@ -239,75 +221,6 @@ def _(op, rv, beta, **kwargs):
     return ConwayMaxwellPoisson.dist(log_lam=beta * pt.log(mu), nu=beta, **kwargs)
 
 
-def support_of(rv) -> Integers | Interval:
-    """Where a variable with constant parameters may lie.
-
-    Raises
-    ------
-    FamilyError
-        a support that its transform does not tell.
-    """
-    if rv.dtype.startswith(("int", "uint", "bool")):
-        low, high = (float(bound) for bound in integer_bounds(rv))
-        return Integers(low, high)
-    transform = _default_transform(rv.owner.op, rv)
-    if transform is None:
-        return Interval(-np.inf, np.inf)
-    if isinstance(transform, transforms.LogTransform):
-        return Interval(0.0, np.inf)
-    if isinstance(transform, transforms.LogOddsTransform):
-        return Interval(0.0, 1.0)
-    if isinstance(transform, transforms.Interval):
-        lower, upper = transform.args_fn(*rv.owner.inputs)
-        # parameters are constants
-        return Interval(
-            -np.inf if lower is None else float(lower.eval()),
-            np.inf if upper is None else float(upper.eval()),
-        )
-    raise FamilyError(
-        f"the support of {type(rv.owner.op).__name__} is not known here; take an "
-        "ExponentialFamily with its log density as the statistic, and its support."
-    )
-
-
-class PoweredRV(FamilyRV):
-    """The power; a subclass holds the family of the distribution."""
-
-    name = "powered"
-    extended_signature = "[rng],[size],()->[rng],()"
-    _print_name = ("Powered", "\\operatorname{Powered}")
-
-    @classmethod
-    def natural(cls, beta):
-        """Of log p."""
-        return beta[..., None]
-
-
-class PoweredFamily(Distribution):
-    """Power of a distribution with constant parameters, by its log density as a statistic."""
-
-    rv_type = PoweredRV
-    rv_op = staticmethod(of_kind)
-
-    @classmethod
-    def dist(cls, rv, beta, **kwargs):
-        """Return the variable without a model."""
-        name = type(rv.owner.op).__name__.removesuffix("RV")
-        inputs = explicit_graph_inputs(rv.owner.inputs[2:])
-        if rv.type.ndim > 0 or rvs_in_graph(rv.owner.inputs[2:]) or list(inputs):
-            raise FamilyError(
-                f"a power of {name} has no closed form here, and its normaliser is integrated only "
-                "for a single one with constant parameters. Take one that has a closed form (see "
-                "pm_statmech.distributions.powered), or constant parameters and `shape`."
-            )
-        support = support_of(rv)
-        family = Family(lambda x: [pm.logp(rv, pt.cast(x, rv.dtype))], support)
-        kind = type("PoweredRV", (PoweredRV, kind_of(support)), {"family": family})
-        if isinstance(beta, TensorConstant):
-            check_natural_parameters(family, beta[..., None], f"{name} to the power {beta.data}")
-        return super().dist([beta], kind=kind, **kwargs)
-
-
 class Powered(Distribution):
     r"""A distribution raised to a power and normalised again.
 
@@ -326,15 +239,15 @@ class Powered(Distribution):
     Raises
     ------
     FamilyError
-        constants of which the power cannot be normalised, a distribution without closed form
-        whose parameters are random, or one whose support is not known.
+        constants of which the power cannot be normalised, or a distribution without closed form
+        that is a vector, or of which it is not known where it lies.
     TypeError
         something that is not an unnamed distribution.
 
     Notes
     -----
     Closed forms are listed in `pm_statmech.distributions.powered`; others are integrated or
-    summed, to a relative error below 1e-6 that is usually rounding.
+    summed, to a relative error below 1e-6 that is usually rounding, and have first derivatives.
 
     Examples
     --------

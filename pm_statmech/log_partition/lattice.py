@@ -99,20 +99,24 @@ def tail(at_end, steps, log_total):
     return np.exp(at_end - log_total) / np.expm1(-largest), False
 
 
-def terms_of(statistics):
-    """Function (weights (m,), low, high, fewest) -> Terms, of points (n,) -> (statistics (n, m),).
+def terms_of(statistics, n_own):
+    """Function (weights (m,), low, high, fewest) -> Terms.
+
+    Of a function of points (n,) and weights -> (statistics (n, m),), of which the exponent is the
+    first n_own by their weights; the others are only averaged.
 
     How many terms there are follows from the weights, and not from `fewest`.
     """
 
     def terms(weights, low, high, fewest):
+        own = weights[:n_own]
         last = np.log1p(high - low) if np.isfinite(low) and np.isfinite(high) else LOG_LARGEST
         last = min(last, LOG_LARGEST)
         first = 0.0 if np.isfinite(low) or np.isfinite(high) else -last
         n, width = FIRST_GRID, 0.0
         for _ in range(MOST_GRIDS):
             k, log_terms = blank(integers(even(first, last, n), low, high), low, high)
-            add_exponents(log_terms, statistics(k)[0], weights)
+            add_exponents(log_terms, statistics(k, weights)[0], own)
             width = last - first
             first, last = narrowed(log_terms, first, last)
             n = NEXT_GRID
@@ -126,7 +130,7 @@ def terms_of(statistics):
         if is_even:
             # k and log_terms are those of the closest grid
             around, log_row = blank(k[np.argmax(log_terms)] + HALVES, low, high)
-            add_exponents(log_row, statistics(around)[0], weights)
+            add_exponents(log_row, statistics(around, weights)[0], own)
             if is_rough(log_row):
                 is_even = False
         if too_many and not is_even:
@@ -134,7 +138,7 @@ def terms_of(statistics):
         states, log_terms = blank(between(lowest, highest, is_even), low, high)
         step = states[1] - states[0] if is_even else 1.0
         log_terms += np.log(step)
-        T = add_exponents(log_terms, statistics(states)[0], weights)
+        T = add_exponents(log_terms, statistics(states, weights)[0], own)
         total = log_sum(log_terms)
         if is_even:
             error = np.expm1(log_sum(log_terms[::2]) + np.log(2.0) - total) ** 2
@@ -143,8 +147,8 @@ def terms_of(statistics):
             if states[end] != bound:
                 far, log_far = blank(states[end] + sign * FURTHER, low, high)
                 farther, log_farther = blank(far + sign, low, high)
-                add_exponents(log_far, statistics(far)[0], weights)
-                add_exponents(log_farther, statistics(farther)[0], weights)
+                add_exponents(log_far, statistics(far, weights)[0], own)
+                add_exponents(log_farther, statistics(farther, weights)[0], own)
                 of_tail, is_infinite = tail(log_terms[end], log_farther - log_far, total)
                 error += of_tail
                 diverges = diverges or (is_infinite and np.isinf(bound))

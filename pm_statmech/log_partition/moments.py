@@ -38,7 +38,9 @@ from pm_statmech.log_partition.terms import first_moments, second_moments, third
 from pm_statmech.native_code import kernel_of, source_beside
 
 # raise this when the kernels change: the disk cache knows nothing of them
-VERSION = 2
+VERSION = 3
+# more than anybody has
+MOST_STATISTICS = 2**30
 
 _in_python: WeakKeyDictionary[OneNumber, Callable] = WeakKeyDictionary()
 _native: WeakKeyDictionary[OneNumber, Any] = WeakKeyDictionary()
@@ -56,6 +58,9 @@ class OneNumber:
         `quadrature` or `lattice`: functions terms_of and inverse.
     breakpoints
         inside the interval, in order.
+    weights
+        symbolic (m,), where statistics depend on them; only the first n_own statistics are then
+        in the exponent, and the others are its derivatives in the other weights.
     """
 
     joined: TensorVariable
@@ -64,6 +69,8 @@ class OneNumber:
     high: float
     rule: ModuleType
     breakpoints: tuple[float, ...] = ()
+    weights: TensorVariable | None = None
+    n_own: int = MOST_STATISTICS
 
     @property
     def name(self) -> str:
@@ -73,14 +80,16 @@ class OneNumber:
     def _compiled(self, mode: str):
         """Function of points (n,) -> statistics (n, m)."""
         points = pt.vector("points", dtype="float64")
-        return pytensor.function([points], over_states(self.joined, self.x, points), mode=mode)
+        weights = pt.vector("weights") if self.weights is None else self.weights
+        T = over_states(self.joined, self.x, points)
+        return pytensor.function([points, weights], T, mode=mode, on_unused_input="ignore")
 
     def python_statistics(self) -> Callable:
-        """Function of points (n,) -> statistics (n, m) in a tuple, quickly compiled."""
+        """Function of points (n,) and weights -> statistics (n, m) in a tuple, soon compiled."""
         if self not in _in_python:
             # compiling to native code would take longer than most calls outside it
             function = self._compiled("FAST_COMPILE")
-            _in_python[self] = lambda points: (function(points),)
+            _in_python[self] = lambda points, weights: (function(points, weights),)
         return _in_python[self]
 
     def native_kernel(self):
@@ -92,12 +101,12 @@ class OneNumber:
 
     def terms(self) -> Callable:
         """Function (weights, low, high, fewest) -> Terms that runs in Python."""
-        found = self.rule.terms_of(self.python_statistics())
+        found = self.rule.terms_of(self.python_statistics(), self.n_own)
         return quadrature.pieces_of(found, self.breakpoints) if self.breakpoints else found
 
     def native_terms(self) -> Callable:
         """The same for numba."""
-        found = njit(self.rule.terms_of(self.native_kernel()))
+        found = njit(self.rule.terms_of(self.native_kernel(), self.n_own))
         if not self.breakpoints:
             return found
         return njit(quadrature.pieces_of(found, np.array(self.breakpoints)))
@@ -231,9 +240,12 @@ class Moments(_OverTerms):
         """The error is a constant to the gradient."""
         return [[True, True, False]] * 3
 
-    def _at(self, end):
+    def _at(self, end, weights):
         """Statistics (m,) at an end."""
-        return graph_replace(self.engine.joined, {self.engine.x: end})
+        replaced = {self.engine.x: end}
+        if self.engine.weights is not None:
+            replaced[self.engine.weights] = weights
+        return graph_replace(self.engine.joined, replaced, strict=False)
 
     def pullback(self, inputs, outputs, cotangents):
         """E[T] for A, the covariance for E[T], and the density at the ends of an interval."""
@@ -247,12 +259,15 @@ class Moments(_OverTerms):
             along = along + of_log_z
         to_ends = []
         with_mean = not isinstance(of_mean.type, DisconnectedType)
+        if with_mean and self.engine.weights is not None:
+            return self.no_gradient(inputs, 0)
         if with_mean:
             to_weights = to_weights + pt.dot(Covariance(self.engine)(*inputs), of_mean)
         for sign, end in ((-1.0, low), (1.0, high)):
-            T = self._at(end)
+            T = self._at(end, weights)
             lean = pt.dot(of_mean, T - mean) if with_mean else 0.0
-            density = pt.exp(pt.dot(weights, T) - log_z)
+            n_own = self.engine.n_own
+            density = pt.exp(pt.dot(weights[:n_own], T[:n_own]) - log_z)
             # an infinite end, or one among integers, does not move
             moves = self.engine.rule is quadrature
             to_ends.append(
@@ -325,7 +340,8 @@ def _numba_over_terms(op, node, **kwargs):
     further = ["", *(f"further{k}" for k in range(len(node.inputs) - 3))]
     source = "\n".join(
         [
-            f"# {VERSION}: {op.engine.name} {op.engine.breakpoints}, {op.finish.__name__}",
+            f"# {VERSION}: {op.engine.name} {op.engine.breakpoints} {op.engine.n_own}, "
+            f"{op.finish.__name__}",
             f"def over_terms(weights, low, high{', '.join(further)}):",
             "    a, b = low.item(), high.item()",
             f"    found = terms(np.ascontiguousarray(weights), a, b, {op.fewest})",

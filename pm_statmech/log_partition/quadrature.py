@@ -185,20 +185,24 @@ def merged(first, second):
     )  # fmt: skip
 
 
-def terms_of(statistics):
-    """Function (weights (m,), low, high, fewest) -> Terms, of points (n,) -> (statistics (n, m),).
+def terms_of(statistics, n_own):
+    """Function (weights (m,), low, high, fewest) -> Terms.
+
+    Of a function of points (n,) and weights -> (statistics (n, m),), of which the exponent is the
+    first n_own by their weights; the others are only averaged.
 
     With at least `fewest` cells, or `MOST_CELLS` times a power of 1/2.
     """
 
     def terms(weights, low, high, fewest):
+        own = weights[:n_own]
         first, last = first_window(low, high)
         n, factor = FIRST_GRID, inner(low, high)
         for _ in range(MOST_GRIDS):
             t = even(first, last, n)
             x, slopes = points(t, low, high, 0.0, 1.0)
             log_terms = slopes.copy()
-            add_exponents(log_terms, statistics(x)[0], weights)
+            add_exponents(log_terms, statistics(x, weights)[0], own)
             width = last - first
             first, last = narrowed(log_terms, first, last)
             n = NEXT_GRID
@@ -217,18 +221,18 @@ def terms_of(statistics):
                     if n_near >= FEWEST_NEAR:
                         break
                     x, log_density = even(left, right, NEXT_GRID), np.zeros(NEXT_GRID)
-                    add_exponents(log_density, statistics(x)[0], weights)
+                    add_exponents(log_density, statistics(x, weights)[0], own)
             y_first, y_last = factor * np.sinh(first), factor * np.sinh(last)
             first, last = window_of(y_first, y_last, low, high, centre, scale)
         n_cells = max(FEWEST_CELLS, fewest)
         t = even(first, last, n_cells + 1)
         x, log_terms = points(t, low, high, centre, scale)
-        T = add_exponents(log_terms, statistics(x)[0], weights)
+        T = add_exponents(log_terms, statistics(x, weights)[0], own)
         error, diverges = judge(log_terms, t[1] - t[0])
         while error > AIM and n_cells < MOST_CELLS:
             between = 0.5 * (t[1:] + t[:-1])
             x, log_between = points(between, low, high, centre, scale)
-            T_between = add_exponents(log_between, statistics(x)[0], weights)
+            T_between = add_exponents(log_between, statistics(x, weights)[0], own)
             n_cells *= 2
             t, log_terms = woven(t, between), woven(log_terms, log_between)
             T = woven(T, T_between)

@@ -49,10 +49,10 @@ def even(low, high, n):
 
 @njit(cache=True, error_model="numpy")
 def add_exponents(log_terms, T, weights):
-    """Add statistics (n, m) times weights (m,) to log_terms (n,), and return finite statistics.
+    """Add statistics (n, m) times weights (k,) to log_terms (n,), and return finite statistics.
 
-    A sum that is no number, as of x^2 - x^4 far out, counts as -inf. Where the sum is infinite,
-    statistics are 0.
+    The first k <= m statistics have weights. A sum that is no number, as of x^2 - x^4 far out,
+    counts as -inf. Where the sum is infinite, statistics are 0.
     """
     T = np.ascontiguousarray(T)
     own = False
@@ -60,6 +60,7 @@ def add_exponents(log_terms, T, weights):
         exponent, finite = 0.0, True
         for k in range(len(weights)):
             exponent += weights[k] * T[i, k]
+        for k in range(T.shape[1]):
             finite = finite and np.isfinite(T[i, k])
         if not np.isfinite(exponent):
             exponent = np.inf if exponent == np.inf else -np.inf

@@ -39,7 +39,7 @@ CONTINUOUS = {
     "gumbel": (lambda: pm.Gumbel.dist(1.0, 2.0), LINE),
     "weibull": (lambda: pm.Weibull.dist(2.0, 3.0), HALF_LINE),
     "kumaraswamy": (lambda: pm.Kumaraswamy.dist(2.0, 3.0), UNIT),
-    "logit normal": (lambda: pm.LogitNormal.dist(0.3, 1.0), UNIT),
+    "logit normal": (lambda: pm.LogitNormal.dist(*np.array([0.3, 1.0])), UNIT),
 }
 
 
@@ -64,7 +64,7 @@ COUNTS = {
     "poisson": (lambda: pm.Poisson.dist(np.float64(3.0)), range(100)),
     "discrete uniform": (lambda: pm.DiscreteUniform.dist(1, 6), range(1, 7)),
     "binomial": (lambda: pm.Binomial.dist(7, 0.3), range(8)),
-    "negative binomial": (lambda: pm.NegativeBinomial.dist(3.0, 2.0), range(400)),
+    "negative binomial": (lambda: pm.NegativeBinomial.dist(*np.array([3.0, 2.0])), range(400)),
 }
 
 
@@ -106,6 +106,45 @@ def test_draws_of_an_integrated_power():
     assert stats.kstest(drawn, stats.hypsecant(1.0, 3.6).cdf).pvalue < 1e-7
 
 
+@pytest.mark.parametrize(
+    ("make", "at", "x"),
+    [
+        (pm.Logistic.dist, [1.0, 2.0], 0.3),
+        (pm.Gumbel.dist, [1.0, 2.0], 0.3),
+        (pm.Weibull.dist, [2.0, 3.0], 1.3),
+        (lambda mu, alpha: pm.NegativeBinomial.dist(mu=mu, alpha=alpha), [3.0, 2.0], 4),
+        (lambda p: pm.Binomial.dist(7, p), [0.3], 2),
+    ],
+)
+def test_random_parameters_have_gradients(make, at, x):
+    beta, *params = variables = [pt.dscalar() for _ in range(1 + len(at))]
+    log_p = pm.logp(pms.Powered.dist(make(*params), beta), x)
+    f = pytensor.function(variables, log_p, mode="FAST_COMPILE")
+    g = pytensor.function(variables, pytensor.grad(log_p, variables), mode="FAST_COMPILE")
+    at = np.array([1.7, *at])
+    # of constants, whose normaliser other tests have integrated
+    constant = value(pm.logp(pms.Powered.dist(make(*at[1:]), at[0]), x))
+    assert f(*at) == pytest.approx(constant, rel=1e-9)
+    for step, slope in zip(1e-5 * np.eye(len(at)), g(*at), strict=True):
+        assert slope == pytest.approx((f(*(at + step)) - f(*(at - step))) / 2e-5, rel=1e-6)
+
+
+def test_rows_of_parameters_that_have_no_closed_form():
+    mu = np.array([0.0, 1.0, 5.0])
+    y = pms.Powered.dist(pm.Logistic.dist(mu, 2.0), 0.5)
+    expected = stats.hypsecant(mu, 4.0).logpdf([0.5, 0.5, 0.5])
+    np.testing.assert_allclose(value(pm.logp(y, 0.5)), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        value(pm.logcdf(y, 0.5)), stats.hypsecant(mu, 4.0).logcdf(0.5), rtol=1e-7
+    )
+    assert value(y).shape == (3,)
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 1)
+        pms.Powered("y", pm.Logistic.dist(mu, 1.0), pm.LogNormal("beta"), observed=[0.3, 1.0])
+    point = model.initial_point()
+    assert np.all(np.isfinite(model.compile_dlogp(mode="FAST_COMPILE")(point)))
+
+
 def test_a_random_beta_does_not_run_away():
     """The slope in beta vanishes in expectation at the truth; without the normaliser it cannot."""
     data = np.random.default_rng(0).normal(0, 1 / np.sqrt(2), size=4000)
@@ -132,8 +171,16 @@ def test_a_random_beta_does_not_run_away():
         ),
         (lambda: pms.Powered.dist(pm.Normal.dist(0, 1), -1.0), errors.FamilyError, "beta = -1"),
         (
-            lambda: pms.Powered.dist(pm.Logistic.dist(pm.Normal.dist(), 1), 2.0),
-            errors.FamilyError, "no closed form",
+            lambda: pms.Powered.dist(pm.Triangular.dist(0, pt.dscalar(), 0.5), 2.0),
+            errors.FamilyError, "lies is not known",
+        ),
+        (
+            lambda: pms.Powered.dist(pm.Multinomial.dist(3, [0.5, 0.5]), 2.0),
+            errors.FamilyError, "vector",
+        ),
+        (
+            lambda: pms.Powered.dist(pm.Binomial.dist(pt.iscalar(), 0.5), 2.0),
+            errors.FamilyError, "integer parameter",
         ),
         (lambda: pms.Powered.dist(3.0, 2.0), TypeError, "unnamed distribution"),
     ],
