@@ -152,6 +152,15 @@ def test_derivatives_of_penalised_fits(family):
                 assert gradient[i] == pytest.approx(slope, rel=1e-5, abs=1e-6)
 
 
+def test_native_code_is_of_its_own_support():
+    """The same statistics between other ends, which a cache on disk must tell apart."""
+    mean = pt.dvector("mean")
+    for high in (1.0, 2.0):
+        family = pms.Family(lambda x: [x * 1.0625], pms.Interval(0.0, high))
+        eta = pytensor.function([mean], family.fit_moments(mean), mode="NUMBA")(np.array([0.4]))
+        assert value(family.mean_statistics(eta))[0] == pytest.approx(0.4, rel=1e-9)
+
+
 def test_integrals_in_pieces():
     """Kinks and jumps at breakpoints are integrated, whole and below an end, and drawn from."""
     laplace = pms.Family(lambda x: [pt.abs(x - 1)], pms.Interval(-np.inf, np.inf, (1.0,)))

@@ -231,7 +231,9 @@ def _numba_inversion(op, node, **kwargs):
     kernel = engine.native_kernel()
     source = "\n".join(
         [
-            f"# {VERSION}, {ENGINE_VERSION}: {engine.name} {engine.breakpoints}",
+            # the key on disk is made of this text, not of the environment
+            f"# {VERSION}, {ENGINE_VERSION}: {engine.name} {engine.low!r} {engine.high!r} "
+            f"{engine.breakpoints}",
             "def inversion(mean, starts, means, slack, variance):",
             "    mean, starts = np.ascontiguousarray(mean), np.ascontiguousarray(starts)",
             "    means, slack = np.ascontiguousarray(means), np.ascontiguousarray(slack)",
