@@ -295,8 +295,9 @@ class Family:
 
     def _penalty(self, name: str, value):
         """Slack or variance (..., K); FamilyError where negative."""
-        value = np.zeros(self.n_statistics) if value is None else value
-        value = value if isinstance(value, Variable) else np.asarray(value, dtype=np.float64)
+        if not isinstance(value, Variable):
+            value = np.asarray(0.0 if value is None else value, dtype=np.float64)
+            value = np.broadcast_to(value, (self.n_statistics,)) if value.ndim == 0 else value
         value = pt.cast(pt.as_tensor_variable(value), "float64")
         if isinstance(value, TensorConstant) and not np.all(value.data >= 0):
             raise FamilyError(f"{name} = {value.data}: it is not negative.")
@@ -305,10 +306,11 @@ class Family:
     def _fit_one_number(self, engine: OneNumber, mean, slack, variance):
         """Natural parameters (..., K) of means (..., K) on an infinite support."""
         starts, means = find_starts(engine, self.n_statistics)
+        are_constant = all(isinstance(v, TensorConstant) for v in (mean, slack, variance))
         invert = Blockwise(Inversion(engine))
         given = mean, pt.constant(starts), pt.constant(means), slack, variance
         eta = cast("TensorVariable", invert(*given))
-        if isinstance(mean, TensorConstant):
+        if are_constant:
             found = eta.eval(mode="FAST_COMPILE")
             for row, one in zip(*(np.atleast_2d(v) for v in (mean.data, found)), strict=True):
                 if not np.all(np.isfinite(one)):

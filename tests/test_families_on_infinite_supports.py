@@ -352,6 +352,18 @@ def test_even_points_do_not_stand_for_integers_that_differ():
     assert found == pytest.approx(special.logsumexp(terms), rel=1e-12)
 
 
+def test_steps_are_averaged_over_every_integer():
+    step = pms.Family(lambda x: [x, x**2, pt.cast(x <= 100_000, "float64")],
+                      pms.Integers(-np.inf, np.inf))  # fmt: skip
+    eta = np.array([103_777 / 1e8, -0.5 / 1e8, 0.0])
+    k = np.arange(0, 210_000)
+    exponents = eta[0] * k + eta[1] * k**2
+    p = np.exp(exponents - special.logsumexp(exponents))
+    assert compiled(step)(eta)[1][2] == pytest.approx(p[:100_001].sum(), rel=1e-10)
+    raised = special.logsumexp(exponents + 0.5 * (k <= 100_000))
+    assert compiled(step)(np.array([*eta[:2], 0.5]))[0] == pytest.approx(raised, rel=1e-12)
+
+
 @pytest.mark.parametrize("eta", [[-0.03, 0.0], [-0.5, 0.0], [30.0, -1e-4]])
 def test_downward_sums_mirror_upward_ones(eta):
     up = pms.Family(lambda x: [x, x**2], COUNTS)

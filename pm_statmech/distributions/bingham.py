@@ -6,7 +6,9 @@ with respect to the surface measure. Draws are accepted out of those of an angul
 distribution, y / |y| with y normal, whose density lies above that of a Bingham distribution by at
 most a constant; and a Bingham distribution lies above all these, because
 
-.. math:: b \cdot x \le \frac{|b|}{2} \left(1 + \Big(\frac{b \cdot x}{|b|}\Big)^2\right)
+.. math:: b \cdot x \le \frac{|b|}{2 s_0} \left(s_0^2 + \Big(\frac{b \cdot x}{|b|}\Big)^2\right)
+
+for any s_0 > 0, here the mean of b . x / abs(b).
 
 Source of both: Kent, Ganeiban, Mardia (2018), A new unified approach for the simulation of a wide
 class of directional distributions, J. Comput. Graph. Stat. 27(2), 291-301.
@@ -30,6 +32,10 @@ from pm_statmech.distributions.constants import check_constant, is_finite, is_no
 from pm_statmech.distributions.spheres import ROUNDING, Stereographic, unit
 from pm_statmech.errors import FamilyError
 from pm_statmech.log_partition.fisher_bingham import FisherBingham as Normaliser
+from pm_statmech.log_partition.fisher_bingham import normaliser
+
+# of the mean along b, and rounds of proposals without a draw
+LEAST_LEAN, MOST_ROUNDS = 1e-3, 20_000
 
 
 def envelope(roots: np.ndarray) -> float:
@@ -42,20 +48,27 @@ def draws(rng: np.random.Generator, n: int, A: np.ndarray, b: np.ndarray) -> np.
     """Unit vectors (n, d) of one A (d, d) and b (d,)."""
     d, kappa = len(b), float(np.linalg.norm(b))
     direction = b / kappa if kappa > 0 else b
-    form = 0.5 * (A + A.T) + 0.5 * kappa * np.outer(direction, direction)
+    lean = max(float(normaliser(A, b)[1] @ direction), LEAST_LEAN)
+    form = 0.5 * (A + A.T) + 0.5 * kappa / lean * np.outer(direction, direction)
     eigenvalues, axes = np.linalg.eigh(form)
     roots = eigenvalues[-1] - eigenvalues
     flat = envelope(roots)
     scales = 1.0 / np.sqrt(1.0 + 2.0 * roots / flat)
     log_bound = 0.5 * (flat - d) + 0.5 * d * np.log(d / flat)
-    kept = np.empty((0, d))
+    kept, n_proposed = np.empty((0, d)), 0
     while len(kept) < n:
+        n_proposed += 1
+        if n_proposed > MOST_ROUNDS and len(kept) == 0:
+            raise FamilyError(
+                "no draw was accepted: b and A pull too hard in different directions for the "
+                "envelope by Bingham distributions."
+            )
         y = rng.normal(size=(2 * (n - len(kept)) + 16, d)) * scales
         u = y / np.linalg.norm(y, axis=1, keepdims=True)
         # of the Bingham distribution against its envelope, and of this against that
         log_share = -(u**2) @ roots + 0.5 * d * np.log(u**2 @ (1.0 / scales**2)) - log_bound
         x = u @ axes.T
-        log_share -= 0.5 * kappa * (1.0 - x @ direction) ** 2
+        log_share -= 0.5 * kappa / lean * (lean - x @ direction) ** 2
         accepted = np.log(rng.random(len(x))) < log_share
         kept = np.concatenate([kept, x[accepted]])
     return kept[:n]
@@ -122,7 +135,7 @@ def _fisher_bingham_logp(op, values, rng, size, A, b, **kwargs):
 def _fisher_bingham_support_point(op, rv, rng, size, A, b):
     # off the pole of the projection
     d = rv.type.shape[-1]
-    point = unit(pt.constant(np.arange(d, 0, -1) / d)) + 0.0 * b
+    point = unit(pt.constant(np.arange(d, 0, -1) / d)) + 0.0 * (b + A[..., 0])
     return point if rv_size_is_none(size) else pt.broadcast_to(point, rv.shape)
 
 
@@ -176,7 +189,8 @@ class FisherBingham(Distribution):
 
     Notes
     -----
-    Z is exact to rounding for any d: see `log_partition.fisher_bingham`. Data are unit vectors to
+    Z is good to 1e-10 or NaN for any d, and to rounding where b is not large against A: see
+    `log_partition.fisher_bingham`. Data are unit vectors to
     1e-4, and others have probability 0; a latent vector is sampled by its stereographic projection.
     First derivatives are offered.
 
@@ -196,7 +210,14 @@ class FisherBingham(Distribution):
     @classmethod
     def dist(cls, A, b, **kwargs):
         """Return the variable without a model."""
-        return super().dist([*check_form(A, b)], **kwargs)
+        A, b = check_form(A, b)
+        if isinstance(A, TensorConstant) and isinstance(b, TensorConstant):
+            log_z = FisherBinghamRV.log_partition(A, b).eval(mode="FAST_COMPILE")
+            if not np.all(np.isfinite(log_z)):
+                raise FamilyError(
+                    f"the contour integral of A = {A.data} and b = {b.data} has not converged."
+                )
+        return super().dist([A, b], **kwargs)
 
 
 class Bingham(Distribution):

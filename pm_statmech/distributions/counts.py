@@ -102,7 +102,8 @@ class ConwayMaxwellPoisson(Distribution):
     Z is a sum of which less than 1e-18 is left out, or for means above some ten thousand and wide
     distributions its asymptotic expansion; see `log_partition.conway_maxwell_poisson`. A rate of
     which the sum is infinite has probability 0. First and second derivatives of the log density
-    are offered by lam, first ones by mu.
+    are offered by lam, first ones by mu. Means above 1e10 lose digits of k log lambda - A, as they
+    do of any count's log probability.
 
     Sources: Shmueli, Minka, Kadane, Borle, Boatwright (2005), Appl. Statist. 54(1), 127-142; Huang
     (2017), Statistical Modelling 17(6), 359-380, for mu.
@@ -174,7 +175,7 @@ class DiscreteGaussian(Distribution):
     .. math:: p(k) = \frac{e^{-(k - \mu)^2 / 2 \sigma^2}}
               {\sum_{j \in \mathbb{Z}} e^{-(j - \mu)^2 / 2 \sigma^2}}
 
-    mu is the mean where it is an integer or half of one, and within 1e-8 elsewhere if sigma > 1.
+    mu is the mean where it is an integer or half of one, and within 1e-7 elsewhere if sigma > 1.
 
     Parameters
     ----------

@@ -154,6 +154,11 @@ class IntegratedPower(Distribution):
             if is_fixed and (known(p) is None or np.ndim(known(p)) > 0):
                 raise FamilyError(f"an integer parameter of {name} must be one constant: {p}.")
 
+        if any(p.owner is not None and hasattr(p.owner.op, "dist_params") and p.name is None
+               for p in params):  # fmt: skip
+            raise FamilyError(
+                f"a power of {name}, which is made of other distributions, is not known."
+            )
         support = support_of(rv)
 
         def rebuild(*given):
@@ -171,8 +176,15 @@ class IntegratedPower(Distribution):
             rng = pt.random.shared_rng(seed=None)
             return op(*again, rng=rng, return_next_rng=True)[1]
 
+        try:
+            power = engine_of(rebuild, len(free), support)
+        except (AttributeError, NotImplementedError, TypeError, ValueError) as why:
+            raise FamilyError(
+                f"a power of {name} is not known: its density cannot be written with other "
+                f"parameters ({why})."
+            ) from why
         attributes = {
-            "power": engine_of(rebuild, len(free), support), "within": support,
+            "power": power, "within": support,
             "rebuild": staticmethod(rebuild),
             "extended_signature": f"[rng],[size],{','.join(['()'] * (1 + len(free)))}->[rng],()",
         }  # fmt: skip

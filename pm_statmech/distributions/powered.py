@@ -38,7 +38,7 @@ from pymc.distributions.distribution import Distribution
 from pymc.distributions.shape_utils import rv_size_is_none
 from pytensor.tensor.random import basic as of
 
-from pm_statmech.distributions.constants import check_constant, is_not_negative, known
+from pm_statmech.distributions.constants import check_constant, is_positive, known
 from pm_statmech.distributions.counts import ConwayMaxwellPoisson
 from pm_statmech.distributions.integrated_powers import IntegratedPower
 from pm_statmech.errors import FamilyError
@@ -265,8 +265,15 @@ class Powered(Distribution):
             raise TypeError(
                 f"Powered takes an unnamed distribution such as pm.Normal.dist(0, 1), not {dist!r}."
             )
-        beta = check_constant("beta", beta, is_not_negative, "a power is finite and not negative")
-        if not {"shape", "size"} & set(kwargs):
+        beta = check_constant("beta", beta, is_positive, "a power is finite and positive")
+        try:
+            owner.op.dist_params(owner)
             size = owner.op.size_param(owner)
+        except ValueError as why:
+            raise FamilyError(
+                f"a power of {type(owner.op).__name__} is not known: it does not tell its "
+                f"parameters ({why})."
+            ) from why
+        if not {"shape", "size"} & set(kwargs):
             kwargs["size"] = None if rv_size_is_none(size) else size
         return power_of(owner.op, dist, beta, **kwargs)

@@ -11,8 +11,10 @@ Gaussian. The line is bent through the saddle point t_0, phi'(t_0) = 0, along
 
 .. math:: t(s) = t_0 + i s + \frac{\phi'''(t_0)}{6 \phi''(t_0)} s^2
 
-where the integrand neither oscillates nor cancels, and the trapezoidal rule converges
-exponentially. Its step is halved until that makes no difference. Given t, the coordinates are
+where the integrand hardly oscillates or cancels, and the trapezoidal rule converges exponentially.
+Where b is large along an eigenvector of a small eigenvalue, that line comes too close to the pole
+of phi there, and the integrand exceeds its value at the saddle; the line is then bent less. The
+step is halved until that makes no difference. Given t, the coordinates are
 Gaussian with means theta / 2 (t - lambda) and variances 1 / 2 (t - lambda), which gives E[x] and
 E[x x'], the derivatives of log Z, from the same nodes.
 
@@ -33,9 +35,9 @@ from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache
 
 # of the saddle's width; and what is left out of the integral, and how often the step is halved
 FIRST_STEP, NEGLIGIBLE, AGREED, MOST_HALVINGS = 0.3, 1e-18, 1e-14, 6
-MOST_NODES = 20_000
+MOST_NODES, MOST_BENDS, ROUNDING = 20_000, 24, 1e-9
 # raise this when the compiled code changes: the disk cache knows nothing of it
-VERSION = 1
+VERSION = 2
 
 
 @njit(cache=True, error_model="numpy")
@@ -78,29 +80,26 @@ def node(s, t_0, bend, lags, theta, means, variances):
 
 
 @njit(cache=True, error_model="numpy")
-def along_axes(eigenvalues, theta):
-    """Log Z, and E[x] (d,) and E[x x'] (d, d) along the eigenvectors."""
-    d = len(eigenvalues)
-    largest = np.max(eigenvalues)
-    lags = largest - eigenvalues
-    t_0 = saddle(lags, theta)
-    second, third = 0.0, 0.0
-    for j in range(d):
-        gap = t_0 + lags[j]
-        second += 0.5 / gap**2 + 0.5 * theta[j] ** 2 / gap**3
-        third -= 1.0 / gap**3 + 1.5 * theta[j] ** 2 / gap**4
-    bend = third / (6.0 * second)
+def integral(t_0, width, bend, lags, theta):
+    """Sums of the integrand times 1, x (d,) and x x' (d, d), relative to its value at the saddle.
+
+    None of them, but the first NaN, where the integrand is larger anywhere on the way, or where
+    halving the step goes on to make a difference.
+    """
+    d = len(lags)
     means, variances = np.empty(d, dtype=np.complex128), np.empty(d, dtype=np.complex128)
     at_saddle, _ = node(0.0, t_0, bend, lags, theta, means, variances)
-    step = FIRST_STEP / np.sqrt(second)
+    step = FIRST_STEP * width
     total, first, products = 0.0, np.zeros(d), np.zeros((d, d))
     # of every node once: those of a halved step lie between those before
     start = 0.0
     for halving in range(MOST_HALVINGS + 1):
         before = total * step * (2.0 if halving > 0 else 1.0)
-        s, stride = start, step if halving == 0 else 2.0 * step
+        s, stride, died_out = start, step if halving == 0 else 2.0 * step, False
         for _ in range(MOST_NODES):
             exponent, slope = node(s, t_0, bend, lags, theta, means, variances)
+            if exponent.real > at_saddle.real + ROUNDING:
+                return np.nan, first, products
             weight = np.exp(exponent - at_saddle) * slope
             # both sides of the real axis at once
             weight *= 0.5 if s == 0.0 else 1.0
@@ -110,19 +109,46 @@ def along_axes(eigenvalues, theta):
                 for j in range(i):
                     products[i, j] += (weight * means[i] * means[j]).real
                 products[i, i] += (weight * (means[i] ** 2 + variances[i])).real
-            if abs(weight) < NEGLIGIBLE * total:
+            if abs(weight) < NEGLIGIBLE * abs(total):
+                died_out = True
                 break
             s += stride
+        if not died_out:
+            return np.nan, first, products
         if halving > 0 and abs(total * step - before) <= AGREED * abs(total * step):
-            break
+            return total * step, first * step, products * step
         step *= 0.5
         start = step
-    else:
-        step *= 2.0
+    return np.nan, first, products
+
+
+@njit(cache=True, error_model="numpy")
+def along_axes(eigenvalues, theta):
+    """Log Z, and E[x] (d,) and E[x x'] (d, d) along the eigenvectors; NaN if not to 1e-9."""
+    d = len(eigenvalues)
+    largest = np.max(eigenvalues)
+    lags = largest - eigenvalues
+    t_0 = saddle(lags, theta)
+    second, third = 0.0, 0.0
+    for j in range(d):
+        gap = t_0 + lags[j]
+        second += 0.5 / gap**2 + 0.5 * theta[j] ** 2 / gap**3
+        third -= 1.0 / gap**3 + 1.5 * theta[j] ** 2 / gap**4
+    means, variances = np.empty(d, dtype=np.complex128), np.empty(d, dtype=np.complex128)
+    at_saddle, _ = node(0.0, t_0, 0.0, lags, theta, means, variances)
+    bend, total, first, products = third / (6.0 * second), np.nan, np.zeros(d), np.zeros((d, d))
+    for _ in range(MOST_BENDS):
+        total, first, products = integral(t_0, 1.0 / np.sqrt(second), bend, lags, theta)
+        if total > 0.0:
+            break
+        # along a straight line the integrand is nowhere larger than at the saddle
+        bend *= 0.5
     for i in range(d):
         for j in range(i):
             products[j, i] = products[i, j]
-    log_z = largest + at_saddle.real + np.log(total * step * 2.0)
+    if not (total > 0.0 and abs(np.trace(products) / total - 1.0) < 1e-9):
+        return np.nan, np.full(d, np.nan), np.full((d, d), np.nan)
+    log_z = largest + at_saddle.real + np.log(2.0 * total)
     log_z += np.log(2.0) + 0.5 * d * np.log(np.pi) - np.log(2.0 * np.pi)
     return log_z, first / total, products / total
 

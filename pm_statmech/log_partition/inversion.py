@@ -48,7 +48,7 @@ LEAST_STRIDE, MOST_CANDIDATES = 1e-4, 81
 # of the decrement, a squared distance in standard deviations
 QUADRATIC, CONVERGED = 1e-6, 1e-13
 # raise this when the kernels change: the disk cache knows nothing of them
-VERSION = 2
+VERSION = 3
 
 
 @njit(cache=True, error_model="numpy")
@@ -99,6 +99,7 @@ def newton_of(terms):
         none = np.full(n, np.nan)
         eta, value, step, decrement, length = start, np.inf, np.zeros(n), np.inf, 0.0
         best, best_value, improved, orthant = start, np.inf, False, np.sign(start)
+        is_last = False
         means, hessian = np.zeros(n), np.zeros((n, n))
         # one call of `terms`, in one place: compilers copy it to each
         for _ in range(MAX_TRIALS):
@@ -107,6 +108,9 @@ def newton_of(terms):
             log_z, trial_means, _ = first_moments(found)
             penalty = np.sum(slack * np.abs(trial) + 0.5 * variance * trial**2)
             trial_value = log_z - np.dot(trial, mean) + penalty if log_z < np.inf else np.inf
+            if is_last:
+                # where the means are those of the edge, a step may go over it
+                return trial if trial_value < np.inf else eta
             # close by rounding hides a decrease, and full steps converge
             sure = decrement < QUADRATIC and length == 1.0 and trial_value < np.inf
             least = best_value if improved else value - 1e-4 * length * decrement
@@ -134,11 +138,9 @@ def newton_of(terms):
             step, decrement, orthant = newton_step(
                 means - mean + variance * eta, hessian, eta, slack
             )
-            if decrement < CONVERGED:
-                return kept_in(eta + step, orthant, slack) if decrement >= 0.0 else none
-            if not decrement < np.inf:
+            if not 0.0 <= decrement < np.inf:
                 return none
-            length = 1.0
+            is_last, length = decrement < CONVERGED, 1.0
         return none
 
     return newton

@@ -7,7 +7,8 @@ left. Up to a million are summed one by one. Where there are more than 1024 that
 sides and are smooth, 1024 points spread over them serve as well: half their number gives the same
 sum to within the square root of the error, which is the estimate. Terms are smooth if 64 integers
 in a row, and the halves between them, have second differences below .01; a statistic that tells
-integers apart, as x % 10 does, is not. Beyond the last, K, where ratios of neighbours no longer
+integers apart, as x % 10 does, is not. Nor do half of the points give another E[T], as they would
+of a step. Beyond the last, K, where ratios of neighbours no longer
 grow,
 
 .. math:: \sum_{k > K} f(k) \le f(K)\, \frac{r}{1 - r}, \qquad
@@ -33,7 +34,7 @@ N_EVEN, MOST_TERMS = 1024, 2**20
 # how far out terms are looked for, as log(1 + |k|)
 LOG_LARGEST = np.log(1e12)
 FURTHER = np.round(np.geomspace(1.0, 1e12, 17)) - 1.0
-ACCEPTED, ROUNDING = 1e-10, 1e-14
+ACCEPTED, ROUNDING, UNEVEN = 1e-10, 1e-14, 1e-9
 # 64 integers in a row and the halves between them, whose terms have second differences below this
 HALVES, ROUGH = 0.5 * np.arange(129.0) - 32.0, 0.01
 
@@ -99,6 +100,26 @@ def tail(at_end, steps, log_total):
     return np.exp(at_end - log_total) / np.expm1(-largest), False
 
 
+@njit(cache=True, error_model="numpy")
+def are_uneven(T, log_terms):
+    """Whether half of the even points give other means of the statistics (n, m)."""
+    top = np.max(log_terms)
+    for k in range(T.shape[1]):
+        total, half, mean, of_half, square = 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(len(log_terms)):
+            p = np.exp(log_terms[i] - top)
+            total += p
+            mean += p * T[i, k]
+            square += p * T[i, k] ** 2
+            if i % 2 == 0:
+                half += p
+                of_half += p * T[i, k]
+        mean, of_half = mean / total, of_half / half
+        if abs(of_half - mean) > UNEVEN * np.sqrt(square / total):
+            return True
+    return False
+
+
 def terms_of(statistics, n_own):
     """Function (weights (m,), low, high, fewest) -> Terms.
 
@@ -133,12 +154,16 @@ def terms_of(statistics, n_own):
             add_exponents(log_row, statistics(around, weights)[0], own)
             if is_rough(log_row):
                 is_even = False
-        if too_many and not is_even:
-            error, highest = np.inf, lowest + N_EVEN - 1.0
-        states, log_terms = blank(between(lowest, highest, is_even), low, high)
-        step = states[1] - states[0] if is_even else 1.0
-        log_terms += np.log(step)
-        T = add_exponents(log_terms, statistics(states, weights)[0], own)
+        for _ in range(2):
+            if too_many and not is_even:
+                error, highest = np.inf, lowest + N_EVEN - 1.0
+            states, log_terms = blank(between(lowest, highest, is_even), low, high)
+            step = states[1] - states[0] if is_even else 1.0
+            log_terms += np.log(step)
+            T = add_exponents(log_terms, statistics(states, weights)[0], own)
+            if not (is_even and are_uneven(T, log_terms)):
+                break
+            is_even = False
         total = log_sum(log_terms)
         if is_even:
             error = np.expm1(log_sum(log_terms[::2]) + np.log(2.0) - total) ** 2

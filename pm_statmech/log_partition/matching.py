@@ -24,7 +24,7 @@ from pm_statmech.log_partition.inversion import cotangents_of, newton_of
 from pm_statmech.log_partition.terms import Terms
 
 # raise this when the compiled code changes: the disk cache knows nothing of it
-VERSION = 3
+VERSION = 4
 
 
 @njit(cache=True, error_model="numpy")
@@ -34,7 +34,8 @@ def table_terms(weights, T, log_h, fewest):
     for s in range(len(log_h)):
         for k in range(T.shape[1]):
             log_terms[s] += weights[k] * T[s, k]
-    pieces = np.array([[0.0, 1.0, 0.0, 1.0, 0.0, 1.0]])
+    # nothing lies beyond a table
+    pieces = np.array([[0.0, 0.0, 0.0, 1.0, 0.0, 1.0]])
     return Terms(log_h, pieces, T, log_terms, 0.0, False, True)
 
 

@@ -12,6 +12,8 @@ from numba import njit
 
 # e^-45 of the largest term is not counted
 NEGLIGIBLE = 45.0
+# of terms of a statistic at an end, relative to its sum
+DIED_OUT = 1e-7
 
 
 class Terms(NamedTuple):
@@ -113,7 +115,10 @@ def log_sum(log_terms):
 
 @njit(cache=True, error_model="numpy")
 def first_moments(found):
-    """Log Z, E[T] (m,) and the error of Terms; +inf where they diverge, NaN if not converged."""
+    """Log Z, E[T] (m,) and the error of Terms; +inf where they diverge, NaN if not converged.
+
+    E[T] is NaN as well where the terms of T have not died out at an end, as of x under heavy tails.
+    """
     n, m = found.T.shape
     mean = np.full(m, np.nan)
     if found.diverges:
@@ -122,11 +127,22 @@ def first_moments(found):
         return np.nan, mean, found.error
     mean[:] = 0.0
     top, total = np.max(found.log_terms), 0.0
+    size = np.zeros(m)
     for i in range(n):
         p = np.exp(found.log_terms[i] - top)
         total += p
         for k in range(m):
             mean[k] += p * found.T[i, k]
+            size[k] += p * abs(found.T[i, k])
+    for i, bound in ((0, found.pieces[0, 4]), (n - 1, found.pieces[-1, 5])):
+        p = np.exp(found.log_terms[i] - top)
+        step = found.pieces[0, 1] if i == 0 else found.pieces[-1, 1]
+        # nothing lies beyond a table, or an integer that is the last
+        if step > 0.0 and found.t[i] != bound:
+            for k in range(m):
+                # beyond an end terms fall off within a unit of t at best
+                if not p * abs(found.T[i, k]) <= DIED_OUT * min(step, 1.0) * size[k]:
+                    mean[k] = np.nan
     return top + np.log(total), mean / total, found.error
 
 

@@ -9,7 +9,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from pytensor.tensor.blockwise import Blockwise
-from scipy import special
+from scipy import integrate, special
 
 import pm_statmech as pms
 from pm_statmech import errors
@@ -81,6 +81,21 @@ def test_far_and_close_eigenvalues(lags):
     assert log_z == pytest.approx(np.log(4 * np.pi) + expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("curvature", [-300.0, -100.0, -10.0, 0.0, 50.0])
+@pytest.mark.parametrize("ratio", [0.1, 1.5, 1.8, 2.5, 10.0])
+def test_vectors_that_pull_against_the_form(curvature, ratio):
+    """Where the line through the saddle point must be bent less: by a grid of heights."""
+    kappa = ratio * max(abs(curvature), 1.0)
+    s = np.linspace(-1, 1, 100_001)
+    exponents = curvature * s**2 + kappa * s
+    top = exponents.max()
+    z = integrate.simpson(np.exp(exponents - top), x=s)
+    log_z, first, _ = normaliser(np.diag([0.0, 0.0, curvature]), np.array([0.0, 0.0, kappa]))
+    assert log_z == pytest.approx(top + np.log(2 * np.pi * z), rel=1e-9)
+    expected = integrate.simpson(np.exp(exponents - top) * s, x=s) / z
+    assert first[2] == pytest.approx(expected, rel=1e-8)
+
+
 def test_derivatives_by_differences():
     rng = np.random.default_rng(0)
     A, b = pt.dmatrix("A"), pt.dvector("b")
@@ -122,6 +137,8 @@ def test_native_code_gives_what_python_gives():
         (np.diag([0.0, 5.0, -5.0]), np.array([12.0, 0.0, 0.0])),
         (np.array([[1.0, 2.0], [2.0, -3.0]]), np.array([0.5, -1.0])),
         (np.diag([3.0, 0.0, 1.0, -8.0]), np.array([1.0, 2.0, 0.0, -1.0])),
+        (np.diag([0.0, 0.0, -100.0]), np.array([0.0, 0.0, 100.0])),
+        (np.diag([0.0, 200.0, -200.0]), np.array([200.0, 0.0, 0.0])),
     ],
 )
 def test_draws_have_the_moments(A, b):
@@ -157,6 +174,9 @@ def test_named_ones():
     assert value(pm.logp(y, [1.0, 1.0, 0.0])) == -np.inf
     # batches of forms
     forms = np.stack([A, 2 * A])
+    with pm.Model() as model:
+        pms.Bingham("x", forms)
+    assert model.initial_point()["x_stereographic__"].shape == (2, 2)
     assert value(pms.Bingham.dist(forms)).shape == (2, 3)
     found = value(pm.logp(pms.Bingham.dist(forms), x[0]))
     assert found.shape == (2,)

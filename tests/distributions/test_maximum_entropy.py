@@ -102,6 +102,28 @@ def test_random_moments_have_gradients():
     assert np.isnan(f(-1.0)[0])
 
 
+def test_random_slack_and_variance_are_not_frozen():
+    with pm.Model() as model:
+        v = pm.HalfNormal("v")
+        x = pms.MaxEnt(
+            "x", statistics=[of.mean(), of.power(2)], moments=[1.0, 4.0], support=REAL, variance=v
+        )
+    log_p = model.compile_logp(vars=[x], mode="FAST_COMPILE")
+    found = [log_p({"x": np.array(0.3), "v_log__": np.array(at)}) for at in (-9.0, 0.0, 3.0)]
+    # with almost no variance, the normal distribution of these moments
+    assert found[0] == pytest.approx(stats.norm(1, np.sqrt(3)).logpdf(0.3), abs=1e-3)
+    assert len(set(np.round(found, 6))) == 3
+
+
+def test_moments_on_the_edge_of_the_family():
+    """Those of an exponential distribution, whose x^2 has natural parameter 0."""
+    for m in (1.0, 0.5):
+        y = pms.MaxEnt.dist(
+            statistics=[of.mean(), of.power(2)], moments=[m, 2 * m**2], support=POSITIVE
+        )
+        assert value(pm.logp(y, 0.3)) == pytest.approx(-np.log(m) - 0.3 / m, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [

@@ -73,3 +73,19 @@ def test_closed_forms():
         log_base=lambda x: -pt.gammaln(x + 1),
     )  # fmt: skip
     assert value(mean(poisson)) == pytest.approx(3.0, rel=1e-12)
+
+
+def test_means_that_do_not_exist_are_nan():
+    """Heavy tails, whose x does not die out where the density does."""
+    inverse_gaussian = pms.GeneralizedInverseGaussian.dist(p=-0.5, a=0.0, b=1.0)
+    assert np.isnan(value(mean(inverse_gaussian)))
+    for eta, expected in ((-1.5, np.nan), (-2.02, np.nan), (-4.0, 1.5)):
+        pareto = pms.ExponentialFamily.dist(
+            [eta], statistics=lambda x: [pt.log(x)], support=pms.Interval(1, np.inf)
+        )
+        np.testing.assert_allclose(value(mean(pareto)), expected, rtol=1e-9)
+    # nothing lies beyond the first of some integers
+    geometric = pms.ExponentialFamily.dist(
+        [-1.0], statistics=lambda x: [x], support=pms.Integers(3, np.inf)
+    )
+    assert value(mean(geometric)) == pytest.approx(3 + 1 / np.expm1(1.0), rel=1e-12)

@@ -166,8 +166,8 @@ def test_a_random_beta_does_not_run_away():
         (lambda: pms.Powered.dist(pm.Gamma.dist(0.5, 1), 3.0), errors.FamilyError, "alpha - 1"),
         (lambda: pms.Powered.dist(pm.Cauchy.dist(0, 1), 0.4), errors.FamilyError, "nu \\+ 1"),
         (
-            lambda: pms.Powered.dist(pm.Logistic.dist(0, 1), 0.0), errors.FamilyError,
-            "Logistic to the power 0",
+            lambda: pms.Powered.dist(pm.Weibull.dist(0.5, 1), 3.0), errors.FamilyError,
+            "Weibull.* to the power 3",
         ),
         (lambda: pms.Powered.dist(pm.Normal.dist(0, 1), -1.0), errors.FamilyError, "beta = -1"),
         (
@@ -181,6 +181,17 @@ def test_a_random_beta_does_not_run_away():
         (
             lambda: pms.Powered.dist(pm.Binomial.dist(pt.iscalar(), 0.5), 2.0),
             errors.FamilyError, "integer parameter",
+        ),
+        (lambda: pms.Powered.dist(pm.Normal.dist(0, 1), 0.0), errors.FamilyError, "beta = 0"),
+        (
+            lambda: pms.Powered.dist(
+                pm.Mixture.dist([0.5, 0.5], [pm.Normal.dist(), pm.Normal.dist(2)]), 2.0
+            ),
+            errors.FamilyError, "made of other distributions",
+        ),
+        (
+            lambda: pms.Powered.dist(pm.Truncated.dist(pm.StudentT.dist(3), 0, 1), 2.0),
+            errors.FamilyError, "not known",
         ),
         (lambda: pms.Powered.dist(3.0, 2.0), TypeError, "unnamed distribution"),
     ],
