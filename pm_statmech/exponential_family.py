@@ -76,8 +76,8 @@ class Family:
     Where A is infinite, `log_partition` is +inf and `log_prob` -inf. Integrals whose estimated
     relative error is above 1e-6, and infinite sums that leave out more than 1e-10, are NaN:
     integrands with kinks at no breakpoint or with far and narrow modes, singularities at an end
-    that is not 0,
-    sums of more than a million terms that do not fall off on both sides. See `relative_error`.
+    that is not 0, sums of more than a million terms that do not fall off on both sides. See
+    `relative_error`.
 
     Examples
     --------
@@ -291,7 +291,25 @@ class Family:
         if isinstance(mean, TensorConstant) and slack is None and variance is None:
             for row in np.reshape(mean.data, (-1, self.n_statistics)):
                 check_inside(row, T)
-        return Blockwise(MomentMatch())(mean, *penalties, pt.constant(T), pt.constant(log_h))
+        eta = Blockwise(MomentMatch())(mean, *penalties, pt.constant(T), pt.constant(log_h))
+        if all(isinstance(v, TensorConstant) for v in (mean, *penalties)):
+            return self._found(mean, cast("TensorVariable", eta))
+        return eta
+
+    def _found(self, mean, eta):
+        """Natural parameters (..., K) of constants, evaluated; FamilyError where there are none."""
+        found = eta.eval(mode="FAST_COMPILE")
+        rows = np.broadcast_to(mean.data, found.shape).reshape(-1, self.n_statistics)
+        for row, one in zip(rows, found.reshape(-1, self.n_statistics), strict=True):
+            if not np.all(np.isfinite(one)):
+                raise FamilyError(
+                    f"no member of the family on {self.support} was found that has mean statistics "
+                    f"{np.array2string(row, precision=6)}. They must be those of some distribution "
+                    "(a mean inside the support, E[x^2] above E[x]^2, ...) that is not "
+                    "concentrated on a few points; if they are, scale the statistics so that means "
+                    "are near 1."
+                )
+        return pt.constant(found)
 
     def _penalty(self, name: str, value):
         """Slack or variance (..., K); FamilyError where negative."""
@@ -306,23 +324,11 @@ class Family:
     def _fit_one_number(self, engine: OneNumber, mean, slack, variance):
         """Natural parameters (..., K) of means (..., K) on an infinite support."""
         starts, means = find_starts(engine, self.n_statistics)
-        are_constant = all(isinstance(v, TensorConstant) for v in (mean, slack, variance))
         invert = Blockwise(Inversion(engine))
         given = mean, pt.constant(starts), pt.constant(means), slack, variance
         eta = cast("TensorVariable", invert(*given))
-        if are_constant:
-            found = eta.eval(mode="FAST_COMPILE")
-            for row, one in zip(*(np.atleast_2d(v) for v in (mean.data, found)), strict=True):
-                if not np.all(np.isfinite(one)):
-                    raise FamilyError(
-                        f"no member of the family on {self.support} was found that has mean "
-                        f"statistics {np.array2string(row, precision=6)}. They must be those of "
-                        "some distribution (a mean inside the support, E[x^2] above E[x]^2, ...) "
-                        "that is not concentrated on a few points; if they are, scale the "
-                        "statistics so that means are near 1."
-                    )
-            return pt.constant(found)
-        return eta
+        are_constant = all(isinstance(v, TensorConstant) for v in (mean, slack, variance))
+        return self._found(mean, eta) if are_constant else eta
 
     def conjugate(self, mean):
         r"""Convex conjugate :math:`A^*(\mu) = \max_\eta \eta \cdot \mu - A(\eta)`, (...).

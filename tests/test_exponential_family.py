@@ -1,9 +1,7 @@
 """Families on finite supports: the laws, closed forms, references computed elsewhere, refusals."""
 
-import json
 from functools import cache
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytensor
@@ -17,12 +15,7 @@ from pm_statmech import errors, exponential_family
 from pm_statmech.log_partition.pairwise import Pairwise
 from pm_statmech.log_partition.table import Table
 
-RECORDS = {
-    record["id"]: record
-    for record in json.loads(
-        (Path(__file__).parent / "reference" / "log_partition.json").read_text()
-    )["records"]
-}
+from .conftest import RECORDS
 
 
 def value(graph, given=None):

@@ -1,8 +1,6 @@
 """Families on intervals and on the integers: records, closed forms, laws, and what they refuse."""
 
-import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytensor
@@ -16,18 +14,14 @@ from pm_statmech import errors
 from pm_statmech.log_partition import lattice
 from pm_statmech.log_partition.terms import log_sum
 
+from .conftest import RECORDS
+
 
 def value(graph):
     """Evaluate without compiling to native code, which would take most of the time."""
     return graph.eval(mode="FAST_COMPILE")
 
 
-RECORDS = {
-    record["id"]: record
-    for record in json.loads(
-        (Path(__file__).parent / "reference" / "log_partition.json").read_text()
-    )["records"]
-}
 REAL = pms.Interval(-np.inf, np.inf)
 POSITIVE = pms.Interval(0, np.inf)
 COUNTS = pms.Integers(0, np.inf)

@@ -48,7 +48,9 @@ def draws(rng: np.random.Generator, n: int, A: np.ndarray, b: np.ndarray) -> np.
     """Unit vectors (n, d) of one A (d, d) and b (d,)."""
     d, kappa = len(b), float(np.linalg.norm(b))
     direction = b / kappa if kappa > 0 else b
-    lean = max(float(normaliser(A, b)[1] @ direction), LEAST_LEAN)
+    mean = float(normaliser(A, b)[1] @ direction)
+    # it is NaN where log Z is, and any positive number will do
+    lean = mean if mean > LEAST_LEAN else LEAST_LEAN
     form = 0.5 * (A + A.T) + 0.5 * kappa / lean * np.outer(direction, direction)
     eigenvalues, axes = np.linalg.eigh(form)
     roots = eigenvalues[-1] - eigenvalues

@@ -99,8 +99,7 @@ class FamilyRV(SymbolicRandomVariable):
         size = normalize_size_param(size)
         outer = size
         if rv_size_is_none(size):
-            n_dims = [1] if len(params) == 1 and "(k)" in cls.extended_signature else None
-            n_dims = [0] * len(params) if n_dims is None else n_dims
+            n_dims = [1] if "(k)" in cls.extended_signature else [0] * len(params)
             outer = implicit_size_from_params(*params, ndims_params=n_dims)
         next_rng, u = pt.random.uniform(size=outer, rng=rng, return_next_rng=True)
         drawn = cls.by_inversion(cls.weights(*params), u)

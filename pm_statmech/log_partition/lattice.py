@@ -7,9 +7,8 @@ left. Up to a million are summed one by one. Where there are more than 1024 that
 sides and are smooth, 1024 points spread over them serve as well: half their number gives the same
 sum to within the square root of the error, which is the estimate. Terms are smooth if 64 integers
 in a row, and the halves between them, have second differences below .01; a statistic that tells
-integers apart, as x % 10 does, is not. Nor do half of the points give another E[T], as they would
-of a step. Beyond the last, K, where ratios of neighbours no longer
-grow,
+integers apart, as x % 10 does, is not. Nor may half of the points give another E[T], as they would
+of a step. Beyond the last, K, where ratios of neighbours no longer grow,
 
 .. math:: \sum_{k > K} f(k) \le f(K)\, \frac{r}{1 - r}, \qquad
           r = \max_{k \ge K} \frac{f(k + 1)}{f(k)}

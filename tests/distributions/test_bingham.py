@@ -1,8 +1,5 @@
 """Bingham, Kent and Fisher-Bingham distributions: records, derivatives, draws, mistakes."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pymc as pm
 import pytensor
@@ -15,12 +12,7 @@ import pm_statmech as pms
 from pm_statmech import errors
 from pm_statmech.log_partition.fisher_bingham import FisherBingham, normaliser
 
-RECORDS = {
-    record["id"]: record
-    for record in json.loads(
-        (Path(__file__).parents[1] / "reference" / "log_partition.json").read_text()
-    )["records"]
-}
+from ..conftest import RECORDS
 
 
 def value(graph):

@@ -1,8 +1,5 @@
 """Named families of counts: records, scipy's distributions, laws, draws, and what they refuse."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pymc as pm
 import pytensor
@@ -21,12 +18,7 @@ from pm_statmech.log_partition.conway_maxwell_poisson import (
     log_rate,
 )
 
-RECORDS = {
-    record["id"]: record
-    for record in json.loads(
-        (Path(__file__).parents[1] / "reference" / "log_partition.json").read_text()
-    )["records"]
-}
+from ..conftest import RECORDS
 
 
 def value(graph):

@@ -1,8 +1,5 @@
 """Named families on the line: records, scipy's distributions, draws, and what they refuse."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pymc as pm
 import pytensor
@@ -14,12 +11,7 @@ from scipy import integrate, stats
 import pm_statmech as pms
 from pm_statmech import errors
 
-RECORDS = {
-    record["id"]: record
-    for record in json.loads(
-        (Path(__file__).parents[1] / "reference" / "log_partition.json").read_text()
-    )["records"]
-}
+from ..conftest import RECORDS
 
 
 def value(graph):

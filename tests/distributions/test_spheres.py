@@ -1,8 +1,5 @@
 """Von Mises-Fisher and Watson distributions: records, scipy, draws, projections, mistakes."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pymc as pm
 import pytensor
@@ -13,12 +10,7 @@ from scipy import integrate, special, stats
 import pm_statmech as pms
 from pm_statmech import errors
 
-RECORDS = {
-    record["id"]: record
-    for record in json.loads(
-        (Path(__file__).parents[1] / "reference" / "log_partition.json").read_text()
-    )["records"]
-}
+from ..conftest import RECORDS
 
 
 def value(graph):
