@@ -37,6 +37,12 @@ def source_beside(
     return compile_numba_function_src(source, name, names, names, cache_key=key), key
 
 
+def from_source(source: str, name: str, environment: Mapping[str, object]) -> Callable:
+    """Python function of a source, with a file of its own in tracebacks."""
+    names = {"__name__": __name__, **environment}
+    return compile_numba_function_src(source, name, names, names)
+
+
 def repeated(function: Any) -> Callable:
     """Loop (rows (n, d)) that fills each row with the vector a function without inputs returns.
 

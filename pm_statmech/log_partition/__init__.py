@@ -12,5 +12,9 @@
 `fisher_bingham`          vectors on a sphere by a quadratic form: a contour integral
 `inversion`               the other way for a number: eta of given mean statistics
 `matching`                the other way: eta of given mean statistics, on a table
+`operations`              what engines share: operations of PyTensor around a compiled function
+`jax_callbacks`           their forms in JAX
 ========================= ======================================================================
 """
+
+from pm_statmech.log_partition import jax_callbacks as jax_callbacks

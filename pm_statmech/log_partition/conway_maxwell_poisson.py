@@ -30,18 +30,15 @@ from typing import NamedTuple
 import numpy as np
 import pytensor.tensor as pt
 from numba import njit
-from pytensor.gradient import DisconnectedType, grad_not_implemented
-from pytensor.graph.basic import Apply
-from pytensor.graph.op import Op
-from pytensor.link.numba.dispatch import basic as numba_basic
-from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
+
+from pm_statmech.log_partition.operations import CompiledFunction, connected
 
 NEGLIGIBLE = 1e-18
 # means beyond which terms are not summed one by one, where the expansion in x is good
 WIDE_VARIANCE, LARGE_X, MOST_TERMS = 1e8, 1e4, 2**20
 MAX_ITERATIONS = 100
 # raise this when the compiled code changes: the disk cache knows nothing of it
-VERSION = 1
+VERSION = 2
 
 
 class Cumulants(NamedTuple):
@@ -159,85 +156,37 @@ def log_rate(mean, nu):
     return np.nan
 
 
-class CountCumulants(Op):
+class CountCumulants(CompiledFunction):
     """Log Z, and means and covariances of k and log k!, of log lambda and nu; see `cumulants`."""
 
-    __props__ = ()
     gufunc_signature = "(),()->(),(),(),(),(),()"
-
-    def make_node(self, a, nu):
-        """Apply to two numbers, of float64."""
-        inputs = [pt.cast(pt.as_tensor_variable(v), "float64") for v in (a, nu)]
-        return Apply(self, inputs, [pt.scalar(dtype="float64") for _ in range(6)])
-
-    def perform(self, node, inputs, output_storage):
-        """Evaluate outside numba."""
-        found = cumulants(float(inputs[0]), float(inputs[1]))
-        for storage, value in zip(output_storage, found, strict=True):
-            storage[0] = np.asarray(value)
-
-    def infer_shape(self, node, shapes):
-        """Numbers."""
-        return [()] * 6
+    kernel = staticmethod(cumulants)
+    version = VERSION
 
     def pullback(self, inputs, outputs, cotangents):
         """Means for log Z, covariances for means."""
         _, mean, mean_l, variance, covariance, variance_l = outputs
         to_a, to_nu = pt.zeros_like(mean), pt.zeros_like(mean)
         slopes = ((mean, -mean_l), (variance, -covariance), (covariance, -variance_l))
-        for cotangent, (of_a, of_nu) in zip(cotangents[:3], slopes, strict=True):
-            if not isinstance(cotangent.type, DisconnectedType):
-                to_a, to_nu = to_a + cotangent * of_a, to_nu + cotangent * of_nu
-        if any(not isinstance(c.type, DisconnectedType) for c in cotangents[3:]):
+        with_cost = connected(cotangents)
+        for k, (of_a, of_nu) in enumerate(slopes):
+            if with_cost[k]:
+                to_a, to_nu = to_a + cotangents[k] * of_a, to_nu + cotangents[k] * of_nu
+        if any(with_cost[3:]):
             why = "third derivatives of log Z of a Conway-Maxwell-Poisson distribution"
-            return [grad_not_implemented(self, k, v, why) for k, v in enumerate(inputs)]
+            return self.no_derivatives(inputs, why)
         return [to_a, to_nu]
 
 
-class LogRate(Op):
+class LogRate(CompiledFunction):
     """Log lambda of a mean and nu; see `log_rate`."""
 
-    __props__ = ()
     gufunc_signature = "(),()->()"
-
-    def make_node(self, mean, nu):
-        """Apply to two numbers, of float64."""
-        inputs = [pt.cast(pt.as_tensor_variable(v), "float64") for v in (mean, nu)]
-        return Apply(self, inputs, [pt.scalar(dtype="float64")])
-
-    def perform(self, node, inputs, output_storage):
-        """Evaluate outside numba."""
-        output_storage[0][0] = np.asarray(log_rate(float(inputs[0]), float(inputs[1])))
-
-    def infer_shape(self, node, shapes):
-        """A number."""
-        return [()]
+    kernel = staticmethod(log_rate)
+    version = VERSION
 
     def pullback(self, inputs, outputs, cotangents):
         """By the implicit function theorem."""
         _, _, _, variance, covariance, _ = CountCumulants()(outputs[0], inputs[1])
         to_mean = cotangents[0] / variance
         return [to_mean, to_mean * covariance]
-
-
-@register_funcify_default_op_cache_key(CountCumulants)
-def _numba_count_cumulants(op, node, **kwargs):
-    @numba_basic.numba_njit
-    def count_cumulants(a, nu):
-        found = cumulants(a.item(), nu.item())
-        return (
-            np.array(found.log_z), np.array(found.mean), np.array(found.mean_log_factorial),
-            np.array(found.variance), np.array(found.covariance),
-            np.array(found.variance_log_factorial),
-        )  # fmt: skip
-
-    return count_cumulants, VERSION
-
-
-@register_funcify_default_op_cache_key(LogRate)
-def _numba_log_rate(op, node, **kwargs):
-    @numba_basic.numba_njit
-    def rate(mean, nu):
-        return np.array(log_rate(mean.item(), nu.item()))
-
-    return rate, VERSION

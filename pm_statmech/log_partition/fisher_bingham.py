@@ -25,19 +25,15 @@ Sources: Kume and Wood (2005), Biometrika 92(2), 465-476, for the saddle point; 
 from __future__ import annotations
 
 import numpy as np
-import pytensor.tensor as pt
 from numba import njit
-from pytensor.gradient import DisconnectedType, grad_not_implemented
-from pytensor.graph.basic import Apply
-from pytensor.graph.op import Op
-from pytensor.link.numba.dispatch import basic as numba_basic
-from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
+
+from pm_statmech.log_partition.operations import CompiledFunction, connected
 
 # of the saddle's width; and what is left out of the integral, and how often the step is halved
 FIRST_STEP, NEGLIGIBLE, AGREED, MOST_HALVINGS = 0.3, 1e-18, 1e-14, 6
-MOST_NODES, MOST_BENDS, ROUNDING = 20_000, 24, 1e-9
+MOST_NODES, MOST_BENDS, ROUNDING, ROUNDINGS = 20_000, 24, 1e-9, 4e-16
 # raise this when the compiled code changes: the disk cache knows nothing of it
-VERSION = 2
+VERSION = 3
 
 
 @njit(cache=True, error_model="numpy")
@@ -80,11 +76,11 @@ def node(s, t_0, bend, lags, theta, means, variances):
 
 
 @njit(cache=True, error_model="numpy")
-def integral(t_0, width, bend, lags, theta):
+def integral(t_0, width, bend, lags, theta, agreed):
     """Sums of the integrand times 1, x (d,) and x x' (d, d), relative to its value at the saddle.
 
     None of them, but the first NaN, where the integrand is larger anywhere on the way, or where
-    halving the step goes on to make a difference.
+    halving the step goes on to make a relative difference of more than `agreed`.
     """
     d = len(lags)
     means, variances = np.empty(d, dtype=np.complex128), np.empty(d, dtype=np.complex128)
@@ -115,7 +111,7 @@ def integral(t_0, width, bend, lags, theta):
             s += stride
         if not died_out:
             return np.nan, first, products
-        if halving > 0 and abs(total * step - before) <= AGREED * abs(total * step):
+        if halving > 0 and abs(total * step - before) <= agreed * abs(total * step):
             return total * step, first * step, products * step
         step *= 0.5
         start = step
@@ -129,16 +125,19 @@ def along_axes(eigenvalues, theta):
     largest = np.max(eigenvalues)
     lags = largest - eigenvalues
     t_0 = saddle(lags, theta)
-    second, third = 0.0, 0.0
+    second, third, size = 0.0, 0.0, t_0
     for j in range(d):
         gap = t_0 + lags[j]
+        size += 0.5 * abs(np.log(gap)) + 0.25 * theta[j] ** 2 / gap
         second += 0.5 / gap**2 + 0.5 * theta[j] ** 2 / gap**3
         third -= 1.0 / gap**3 + 1.5 * theta[j] ** 2 / gap**4
     means, variances = np.empty(d, dtype=np.complex128), np.empty(d, dtype=np.complex128)
     at_saddle, _ = node(0.0, t_0, 0.0, lags, theta, means, variances)
+    # terms of this size cannot be added more precisely
+    agreed = max(AGREED, ROUNDINGS * size)
     bend, total, first, products = third / (6.0 * second), np.nan, np.zeros(d), np.zeros((d, d))
     for _ in range(MOST_BENDS):
-        total, first, products = integral(t_0, 1.0 / np.sqrt(second), bend, lags, theta)
+        total, first, products = integral(t_0, 1.0 / np.sqrt(second), bend, lags, theta, agreed)
         if total > 0.0:
             break
         # along a straight line the integrand is nowhere larger than at the saddle
@@ -165,45 +164,17 @@ def normaliser(A, b):
     return log_z, np.dot(axes, first), np.dot(np.dot(axes, products), axes.T)
 
 
-class FisherBingham(Op):
+class FisherBingham(CompiledFunction):
     """Log Z, E[x] and E[x x'] of A and b; see `normaliser`."""
 
-    __props__ = ()
     gufunc_signature = "(d,d),(d)->(),(d),(d,d)"
-
-    def make_node(self, A, b):
-        """Apply to A (d, d) and b (d,), of float64."""
-        A, b = (pt.cast(pt.as_tensor_variable(v), "float64") for v in (A, b))
-        d = b.type.shape[0]
-        outputs = [pt.scalar(dtype="float64"), pt.vector(shape=(d,), dtype="float64"),
-                   pt.matrix(shape=(d, d), dtype="float64")]  # fmt: skip
-        return Apply(self, [A, b], outputs)
-
-    def perform(self, node, inputs, output_storage):
-        """Evaluate outside numba."""
-        found = normaliser(*(np.ascontiguousarray(v) for v in inputs))
-        for storage, value in zip(output_storage, found, strict=True):
-            storage[0] = np.asarray(value)
-
-    def infer_shape(self, node, shapes):
-        """Shapes from those of b."""
-        d = shapes[1][0]
-        return [(), (d,), (d, d)]
+    kernel = staticmethod(normaliser)
+    version = VERSION
 
     def pullback(self, inputs, outputs, cotangents):
         """E[x x'] and E[x] for log Z; second derivatives are not offered."""
         _, first, products = outputs
-        if any(not isinstance(c.type, DisconnectedType) for c in cotangents[1:]):
+        if any(connected(cotangents)[1:]):
             why = "second derivatives of log Z of a Fisher-Bingham distribution"
-            return [grad_not_implemented(self, k, v, why) for k, v in enumerate(inputs)]
+            return self.no_derivatives(inputs, why)
         return [cotangents[0] * products, cotangents[0] * first]
-
-
-@register_funcify_default_op_cache_key(FisherBingham)
-def _numba_fisher_bingham(op, node, **kwargs):
-    @numba_basic.numba_njit
-    def of_forms(A, b):
-        log_z, first, products = normaliser(np.ascontiguousarray(A), np.ascontiguousarray(b))
-        return np.array(log_z), first, products
-
-    return of_forms, VERSION

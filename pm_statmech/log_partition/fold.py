@@ -3,16 +3,17 @@ r"""Coupled spins by a multilinear fold: log Z and all pair moments of up to som
 .. math:: Z(h, J) = \sum_{s \in \{-1, 1\}^n}
           \exp\Big(\sum_i h_i s_i + \sum_{i < j} J_{ij} s_i s_j\Big)
 
-The spins are split in two halves, s = (a, b). For each state a of the first half the sum over b
+The spins are split in two halves, s = (a, b), and the second again, b = (c, d). For each state a
+of the first half the sum over b
 
-.. math:: \sum_b w(b) \prod_j e^{b_j f_j(a)}, \qquad w(b) = e^{E_B(b)}, \quad
-          f_j(a) = \sum_i J_{ij} a_i
+.. math:: \sum_{c, d} w(c, d)\, u_a(c)\, v_a(d), \qquad w = e^{E_B}, \quad
+          u_a(c) = \prod_{j \in c} e^{c_j f_j(a)}, \quad f_j(a) = \sum_i J_{ij} a_i
 
-is one table of 2^{n/2} numbers scaled by the f_j one spin at a time, so that no exponential
-stands in the inner loop; folding the table spin by spin gives the sum and the mean of every b_j,
-and what is left of the table, summed over a, gives the pairs within b. Each a costs some six
-operations a state. Tables are relative to their largest possible entry; where that bound is so
-loose that they vanish, the entries are recomputed from their energies.
+is a bilinear form of one fixed matrix of 2^{n/2} numbers, and no exponential stands in the inner
+loop. Its sums along either side, folded spin by spin, give the mean of every b_j, and the sum of
+u_a v_a over all a gives the pairs within b: three multiplications a state. Everything is relative
+to its largest possible entry; where that bound is so loose that a form vanishes, its entries are
+computed from their energies.
 
 Source: the split is that of Horowitz and Sahni (1974), J. ACM 21(2), for subset sums; folding it
 is ours.
@@ -23,14 +24,11 @@ from __future__ import annotations
 import numpy as np
 import pytensor.tensor as pt
 from numba import njit
-from pytensor.gradient import DisconnectedType, grad_not_implemented
-from pytensor.graph.basic import Apply
-from pytensor.graph.op import Op
-from pytensor.link.numba.dispatch import basic as numba_basic
-from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache_key
+
+from pm_statmech.log_partition.operations import CompiledFunction, connected
 
 # raise this when the compiled code changes: the disk cache knows nothing of it
-VERSION = 1
+VERSION = 2
 
 
 @njit(cache=True)
@@ -60,6 +58,64 @@ def _energies(h, J, first, n):
     return energies
 
 
+@njit(cache=True)
+def _fields_on(J, n_a):
+    """Fields (2^n_a, n - n_a) on the second half in every state of the first."""
+    n_b = J.shape[0] - n_a
+    fields = np.zeros((1 << n_a, n_b))
+    for i in range(n_a):
+        fields[0] -= J[i, n_a:]
+    for i in range(n_a):
+        for a in range(1 << i):
+            for j in range(n_b):
+                fields[a | (1 << i), j] = fields[a, j] + 2.0 * J[i, n_a + j]
+    return fields
+
+
+@njit(cache=True)
+def _products(fields, table):
+    """Write prod_j exp(s_j f_j - |f_j|) of every state into a table."""
+    table[0] = 1.0
+    # doubled in length by one spin after another
+    for j in range(len(fields)):
+        lesser = np.exp(-2.0 * abs(fields[j]))
+        up, down = (1.0, lesser) if fields[j] > 0.0 else (lesser, 1.0)
+        half = 1 << j
+        for b in range(half):
+            table[half + b] = table[b] * up
+            table[b] *= down
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _differences(table, sums):
+    """Write sum_b b_j table[b] for each spin j into sums; the table is folded up."""
+    for j in range(len(sums) - 1, -1, -1):
+        half = 1 << j
+        difference = 0.0
+        for b in range(half):
+            difference += table[half + b] - table[b]
+            table[b] += table[half + b]
+        sums[j] = difference
+
+
+@njit(cache=True)
+def _exact_form(energy, of_b, fields, entries):
+    """Write exp(energy + E_B + f . b - bound) of every b into entries, and return the bound."""
+    size_c, size_d = entries.shape
+    bound = -np.inf
+    for c in range(size_c):
+        for d in range(size_d):
+            b = c * size_d + d
+            entries[c, d] = energy + of_b[b]
+            for j in range(len(fields)):
+                entries[c, d] += fields[j] * _spin(b, j)
+            bound = max(bound, entries[c, d])
+    for c in range(size_c):
+        for d in range(size_d):
+            entries[c, d] = np.exp(entries[c, d] - bound)
+    return bound
+
+
 # sums in any order, so that the compiler can make many of them at once
 @njit(cache=True, fastmath={"reassoc", "contract"})
 def fold_spins(h, J):
@@ -75,55 +131,51 @@ def fold_spins(h, J):
     n = h.shape[0]
     n_a = n // 2
     n_b = n - n_a
-    size_a, size_b = 1 << n_a, 1 << n_b
+    n_c = n_b // 2
+    n_d = n_b - n_c
+    size_a, size_c, size_d = 1 << n_a, 1 << n_c, 1 << n_d
     of_a = _energies(h, J, 0, n_a)
     of_b = _energies(h, J, n_a, n_b)
     top_b = np.max(of_b)
-    weights = np.exp(of_b - top_b)
-    table, left = np.empty(size_b), np.zeros(size_b)
-    fields, sums = np.empty(n_b), np.empty(n_b)
-    shares = np.zeros(size_a)
+    weights = np.exp(of_b - top_b).reshape(size_c, size_d)
+    fields = _fields_on(J, n_a)
+    u, v = np.empty(size_c), np.empty(size_d)
+    along_c, along_d = np.empty(size_c), np.empty(size_d)
+    # sums over a of u v, which the weights still multiply, and of forms computed exactly
+    left, left_exact = np.zeros((size_c, size_d)), np.zeros((size_c, size_d))
+    entries = np.empty((size_c, size_d))
+    sums, shares = np.empty(n_b), np.zeros(size_a)
     first_means, cross = np.zeros(n_b), np.zeros((n_a, n_b))
     # everything summed so far is relative to exp(top)
     top, total = -np.inf, 0.0
     for a in range(size_a):
-        bound = of_a[a] + top_b
-        for j in range(n_b):
-            field = 0.0
-            for i in range(n_a):
-                field += J[i, n_a + j] * _spin(a, i)
-            fields[j] = field
-            bound += abs(field)
-        # table[b] = w(b) prod_j e^{b_j f_j - |f_j|}, doubled in length by one spin after another
-        table[0] = 1.0
-        for j in range(n_b):
-            lesser = np.exp(-2.0 * abs(fields[j]))
-            up, down = (1.0, lesser) if fields[j] > 0.0 else (lesser, 1.0)
-            half = 1 << j
-            for b in range(half):
-                table[half + b] = table[b] * up
-                table[b] *= down
+        bound = of_a[a] + top_b + np.sum(np.abs(fields[a]))
+        # a state of the first half of less than 1e-20 of the sum adds nothing
+        if bound + n_b * np.log(2.0) < top + np.log(total) - 46.0:
+            continue
+        # the lower bits of b are d
+        _products(fields[a, :n_d], v)
+        _products(fields[a, n_d:], u)
+        along_d[:] = 0.0
         partial = 0.0
-        for b in range(size_b):
-            table[b] *= weights[b]
-            partial += table[b]
-        if not partial > 1e-200:
-            bound = -np.inf
-            for b in range(size_b):
-                energy = of_a[a] + of_b[b]
-                for j in range(n_b):
-                    energy += fields[j] * _spin(b, j)
-                table[b] = energy
-                bound = max(bound, energy)
-            partial = 0.0
-            for b in range(size_b):
-                table[b] = np.exp(table[b] - bound)
-                partial += table[b]
+        for c in range(size_c):
+            of_c, row = u[c], 0.0
+            for d in range(size_d):
+                row += weights[c, d] * v[d]
+                along_d[d] += weights[c, d] * of_c
+            along_c[c] = row * of_c
+            partial += along_c[c]
+        vanished = not partial > 1e-200
+        if vanished:
+            bound = _exact_form(of_a[a], of_b, fields[a], entries)
+            along_c[:] = np.sum(entries, axis=1)
+            partial = np.sum(along_c)
         log_partial = bound + np.log(partial)
         if log_partial > top:
             shrink = np.exp(top - log_partial)
             total *= shrink
             left *= shrink
+            left_exact *= shrink
             shares *= shrink
             first_means *= shrink
             cross *= shrink
@@ -131,23 +183,25 @@ def fold_spins(h, J):
         share = np.exp(log_partial - top)
         total += share
         shares[a] = share
-        # a state of the first half of less than 1e-20 of the sum adds nothing
-        if share < 1e-20 * total:
-            continue
         scale = share / partial
-        for b in range(size_b):
-            left[b] += scale * table[b]
-        for j in range(n_b - 1, -1, -1):
-            half = 1 << j
-            difference = 0.0
-            for b in range(half):
-                difference += table[half + b] - table[b]
-                table[b] += table[half + b]
-            sums[j] = scale * difference
+        if vanished:
+            left_exact += scale * entries
+            along_d[:] = np.sum(entries, axis=0)
+        else:
+            for c in range(size_c):
+                of_c = scale * u[c]
+                for d in range(size_d):
+                    left[c, d] += of_c * v[d]
+            along_d *= v
+        _differences(along_d, sums[:n_d])
+        _differences(along_c, sums[n_d:])
         for j in range(n_b):
-            first_means[j] += sums[j]
-            for i in range(n_a):
-                cross[i, j] += _spin(a, i) * sums[j]
+            first_means[j] += scale * sums[j]
+        for i in range(n_a):
+            signed = scale * _spin(a, i)
+            for j in range(n_b):
+                cross[i, j] += signed * sums[j]
+    of_pairs = (left * weights + left_exact).ravel()
     means, pairs = np.empty(n), np.eye(n)
     for i in range(n_a):
         mean = 0.0
@@ -165,8 +219,8 @@ def fold_spins(h, J):
         means[n_a + j] = first_means[j] / total
         for k in range(j):
             both = 0.0
-            for b in range(size_b):
-                both += left[b] * _spin(b, j) * _spin(b, k)
+            for b in range(size_c * size_d):
+                both += of_pairs[b] * _spin(b, j) * _spin(b, k)
             pairs[n_a + j, n_a + k] = pairs[n_a + k, n_a + j] = both / total
     return top + np.log(total), means, pairs
 
@@ -249,30 +303,12 @@ def fold_tangent(h, J, log_z, means, pairs, dh, dJ):
     return d_means, d_pairs
 
 
-class SpinFold(Op):
+class SpinFold(CompiledFunction):
     """Log Z, means and pair means of coupled spins, see `fold_spins`."""
 
-    __props__ = ()
     gufunc_signature = "(n),(n,n)->(),(n),(n,n)"
-
-    def make_node(self, h, J):
-        """Apply to fields and couplings, of float64."""
-        h, J = pt.cast(h, "float64"), pt.cast(J, "float64")
-        n = h.type.shape[0]
-        outputs = [pt.scalar(dtype="float64"), pt.vector(shape=(n,), dtype="float64"),
-                   pt.matrix(shape=(n, n), dtype="float64")]  # fmt: skip
-        return Apply(self, [h, J], outputs)
-
-    def perform(self, node, inputs, output_storage):
-        """Evaluate outside numba."""
-        h, J = (np.ascontiguousarray(value) for value in inputs)
-        for storage, value in zip(output_storage, fold_spins(h, J), strict=True):
-            storage[0] = np.asarray(value)
-
-    def infer_shape(self, node, shapes):
-        """Shapes from the fields'."""
-        n = shapes[0][0]
-        return [(), (n,), (n, n)]
+    kernel = staticmethod(fold_spins)
+    version = VERSION
 
     def pullback(self, inputs, outputs, cotangents):
         """Means and pair means for log Z; the covariance of both along their own cotangents."""
@@ -280,71 +316,27 @@ class SpinFold(Op):
         log_z, means, pairs = outputs
         of_log_z, of_means, of_pairs = cotangents
         to_h, to_J = pt.zeros_like(h), pt.zeros_like(J)
-        if not isinstance(of_log_z.type, DisconnectedType):
+        with_log_z, with_means, with_pairs = connected(cotangents)
+        if with_log_z:
             to_h = to_h + of_log_z * means
             to_J = to_J + of_log_z * pt.triu(pairs, 1)
-        connected = [not isinstance(v.type, DisconnectedType) for v in (of_means, of_pairs)]
-        if any(connected):
-            dh = of_means if connected[0] else pt.zeros_like(h)
+        if with_means or with_pairs:
+            dh = of_means if with_means else pt.zeros_like(h)
             # pair means are symmetric: both entries move with J_ij
-            dJ = of_pairs + of_pairs.T if connected[1] else pt.zeros_like(J)
+            dJ = of_pairs + of_pairs.T if with_pairs else pt.zeros_like(J)
             d_means, d_pairs = SpinFoldTangent()(h, J, log_z, means, pairs, dh, dJ)
             to_h = to_h + d_means
             to_J = to_J + pt.triu(d_pairs, 1)
         return [to_h, to_J]
 
 
-class SpinFoldTangent(Op):
+class SpinFoldTangent(CompiledFunction):
     """Derivatives of the moments of coupled spins along a direction, see `fold_tangent`."""
 
-    __props__ = ()
     gufunc_signature = "(n),(n,n),(),(n),(n,n),(n),(n,n)->(n),(n,n)"
-
-    def make_node(self, *inputs):
-        """Apply to fields, couplings, their moments, and a direction."""
-        inputs = [pt.cast(pt.as_tensor_variable(v), "float64") for v in inputs]
-        n = inputs[0].type.shape[0]
-        outputs = [pt.vector(shape=(n,), dtype="float64"), pt.matrix(shape=(n, n), dtype="float64")]
-        return Apply(self, inputs, outputs)
-
-    def perform(self, node, inputs, output_storage):
-        """Evaluate outside numba."""
-        h, J, log_z, *rest = (np.asarray(value, order="C") for value in inputs)
-        found = fold_tangent(h, J, float(log_z), *rest)
-        for storage, value in zip(output_storage, found, strict=True):
-            storage[0] = value
-
-    def infer_shape(self, node, shapes):
-        """Shapes from the fields'."""
-        n = shapes[0][0]
-        return [(n,), (n, n)]
+    kernel = staticmethod(fold_tangent)
+    version = VERSION
 
     def pullback(self, inputs, outputs, cotangents):
         """Third derivatives are not offered."""
-        return [
-            grad_not_implemented(self, k, v, "third derivatives of log Z of spins")
-            for k, v in enumerate(inputs)
-        ]
-
-
-@register_funcify_default_op_cache_key(SpinFold)
-def _numba_spin_fold(op, node, **kwargs):
-    @numba_basic.numba_njit
-    def spin_fold(h, J):
-        log_z, means, pairs = fold_spins(np.ascontiguousarray(h), np.ascontiguousarray(J))
-        return np.array(log_z), means, pairs
-
-    return spin_fold, VERSION
-
-
-@register_funcify_default_op_cache_key(SpinFoldTangent)
-def _numba_spin_fold_tangent(op, node, **kwargs):
-    @numba_basic.numba_njit
-    def spin_fold_tangent(h, J, log_z, means, pairs, dh, dJ):
-        return fold_tangent(
-            np.ascontiguousarray(h), np.ascontiguousarray(J), log_z.item(),
-            np.ascontiguousarray(means), np.ascontiguousarray(pairs),
-            np.ascontiguousarray(dh), np.ascontiguousarray(dJ),
-        )  # fmt: skip
-
-    return spin_fold_tangent, VERSION
+        return self.no_derivatives(inputs, "third derivatives of log Z of spins")

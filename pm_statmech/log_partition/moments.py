@@ -169,7 +169,7 @@ def lattice_inverse(found, low, high, u):
     return lattice.inverse(found, u)
 
 
-class _OverTerms(Op):
+class OverTerms(Op):
     """What follows from the terms of a sum between two ends, and from further inputs."""
 
     __props__ = ("engine",)
@@ -226,7 +226,7 @@ def vector_type(m):
     return pt.TensorType("float64", shape=(m,))
 
 
-class Moments(_OverTerms):
+class Moments(OverTerms):
     """A, E[T] and the relative error: numbers, (m,) and a number."""
 
     gufunc_signature = "(m),(),()->(),(m),()"
@@ -278,7 +278,7 @@ class Moments(_OverTerms):
         return [to_weights, *to_ends]
 
 
-class Covariance(_OverTerms):
+class Covariance(OverTerms):
     """Cov[T] (m, m)."""
 
     gufunc_signature = "(m),(),()->(m,m)"
@@ -294,7 +294,7 @@ class Covariance(_OverTerms):
         return [along, *self.no_gradient(inputs, 1)]
 
 
-class ThirdAlong(_OverTerms):
+class ThirdAlong(OverTerms):
     """Third central moments (m,) along a matrix (m, m)."""
 
     gufunc_signature = "(m),(),(),(m,m)->(m)"
@@ -309,7 +309,7 @@ class ThirdAlong(_OverTerms):
         return self.no_gradient(inputs, 0)
 
 
-class Inverse(_OverTerms):
+class Inverse(OverTerms):
     """Where the cumulative probability is each of some numbers (n,)."""
 
     gufunc_signature = "(m),(),(),(n)->(n)"
@@ -334,7 +334,7 @@ class Inverse(_OverTerms):
         return self.no_gradient(inputs, 0)
 
 
-@register_funcify_and_cache_key(_OverTerms)
+@register_funcify_and_cache_key(OverTerms)
 def _numba_over_terms(op, node, **kwargs):
     kernel = op.engine.native_kernel()
     further = ["", *(f"further{k}" for k in range(len(node.inputs) - 3))]
