@@ -38,6 +38,7 @@ MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "suppor
                "log_partition/quadrature.py", "log_partition/moments.py",
                "log_partition/terms.py", "log_partition/conway_maxwell_poisson.py",
                "log_partition/operations.py", "log_partition/jax_callbacks.py",
+               "log_partition/hurwitz_zeta.py",
                "losses/loss.py",
                "losses/location.py", "losses/margin.py", "losses/scoring.py"]  # fmt: skip
 

@@ -7,7 +7,10 @@ from functools import cache
 import numpy as np
 import pytensor.tensor as pt
 from pymc.distributions.dist_math import check_parameters
-from pymc.distributions.distribution import Distribution
+from pymc.distributions.distribution import Distribution, _support_point
+from pymc.distributions.shape_utils import rv_size_is_none
+from pymc.logprob.abstract import _logcdf
+from pytensor.raise_op import CheckAndRaise
 from pytensor.tensor import TensorConstant
 from pytensor.tensor.blockwise import Blockwise
 
@@ -17,11 +20,18 @@ from pm_statmech.distributions.constants import (
     is_not_negative,
     is_positive,
 )
-from pm_statmech.distributions.family_variables import CountRV, ListedRV, of_kind
+from pm_statmech.distributions.family_variables import CountRV, FamilyRV, ListedRV, of_kind
 from pm_statmech.errors import FamilyError
 from pm_statmech.exponential_family import Family
 from pm_statmech.log_partition.conway_maxwell_poisson import CountCumulants, LogRate
+from pm_statmech.log_partition.hurwitz_zeta import LogZeta, RankAbove
 from pm_statmech.supports import Integers
+
+NO_RANK = CheckAndRaise(
+    FamilyError,
+    "a rank was drawn that double precision cannot tell from the next (above 2^53), or s is not "
+    "above 1. Give a cutoff=.",
+)
 
 
 class ConwayMaxwellPoissonRV(CountRV):
@@ -229,20 +239,97 @@ def _zeta_rv(cutoff: int) -> type[ZetaRV]:
     return type("ZetaRV", (ZetaRV,), {"family": Family(lambda k: [pt.log(k)], Integers(1, cutoff))})
 
 
+class EndlessZetaRV(FamilyRV):
+    """Exponent of k, whose sum has no end."""
+
+    name = "zeta"
+    extended_signature = "[rng],[size],()->[rng],()"
+    _print_name = ("Zeta", "\\operatorname{Zeta}")
+
+    @classmethod
+    def support(cls):
+        """Ranks."""
+        return Integers(1, np.inf)
+
+    @classmethod
+    def weights(cls, s):
+        """The exponent itself."""
+        return s
+
+    @classmethod
+    def by_inversion(cls, s, u):
+        """The least rank beyond which there is less than 1 - u."""
+        rank = Blockwise(RankAbove())(s, 1.0 - u)
+        return pt.cast(NO_RANK(rank, pt.all(pt.isfinite(rank))), "int64")
+
+    @classmethod
+    def log_partition(cls, s):
+        """Of the zeta function."""
+        return cls.log_tail(s, 1.0)
+
+    @classmethod
+    def log_tail(cls, s, rank):
+        """Log of the sum from a rank on (...)."""
+        return Blockwise(LogZeta())(s, rank)[0]
+
+    @classmethod
+    def relative_error(cls, s):
+        """None but rounding."""
+        return pt.zeros_like(s)
+
+    @classmethod
+    def engine_said(cls) -> str:
+        """How that is computed."""
+        return "zeta function by Euler and Maclaurin"
+
+    @classmethod
+    def engine_bytes(cls) -> int:
+        """Nothing: terms are not kept."""
+        return 0
+
+    @classmethod
+    def log_p(cls, value, s):
+        """Log probability, of any real number."""
+        inside = cls.support().contains(value)
+        k = pt.cast(pt.switch(inside, value, 1), "float64")
+        return pt.switch(inside, -s * pt.log(k) - cls.log_partition(s), -np.inf)
+
+    @classmethod
+    def checked(cls, log_p, s):
+        """The sum is finite."""
+        return check_parameters(log_p, s > 1, msg="s > 1 without a cut-off")
+
+
+@_logcdf.register(EndlessZetaRV)
+def _endless_zeta_logcdf(op, value, rng, size, s):
+    k = pt.floor(pt.cast(value, "float64"))
+    inside = pt.ge(k, 1) & pt.lt(k, np.inf)
+    log_tail = op.log_tail(s, pt.switch(inside, k + 1, 2.0)) - op.log_partition(s)
+    within = pt.switch(inside, pt.log1mexp(log_tail), 0.0)
+    return op.checked(pt.switch(pt.ge(k, 1), within, -np.inf), s)
+
+
+@_support_point.register(EndlessZetaRV)
+def _endless_zeta_support_point(op, rv, rng, size, s):
+    point = pt.ones_like(s, dtype="int64")
+    return point if rv_size_is_none(size) else pt.broadcast_to(point, rv.shape)
+
+
 class Zeta(Distribution):
-    r"""Ranks by a power law with a cut-off (Zipf's law).
+    r"""Ranks by a power law, with a cut-off or without (Zipf's law).
 
     .. math:: p(k) = \frac{k^{-s}}{\sum_{j=1}^{N} j^{-s}}, \qquad k = 1, \dots, N
 
     Parameters
     ----------
     s
-        (...) exponent, of any sign; cutoff : N, a number.
+        (...) exponent, of any sign, or above 1 without a cut-off; cutoff : N, a number or infinite.
 
     Raises
     ------
     FamilyError
-        constants that are not finite, or more than 8 million ranks.
+        constants that are not finite, or not above 1 without a cut-off; more than 8 million ranks;
+        a draw above 2^53, which exponents below some 1.3 give now and then without a cut-off.
     SupportError
         a cut-off that is not an integer above 0.
 
@@ -254,11 +341,14 @@ class Zeta(Distribution):
     0.666667
     """
 
-    rv_type = ZetaRV
+    rv_type = FamilyRV
     rv_op = staticmethod(of_kind)
 
     @classmethod
-    def dist(cls, s, *, cutoff: int, **kwargs):
+    def dist(cls, s, *, cutoff: float = np.inf, **kwargs):
         """Return the variable without a model."""
         s = check_constant("s", s, is_finite, "it must be finite")
+        if np.isinf(cutoff) and cutoff > 0:
+            s = check_constant("s", s, lambda v: v > 1, "without a cut-off it is above 1")
+            return super().dist([s], kind=EndlessZetaRV, **kwargs)
         return super().dist([s], kind=_zeta_rv(cutoff), **kwargs)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import pytensor.tensor as pt
 from pymc.distributions.moments.means import _mean
 from pymc.distributions.shape_utils import maybe_resize
 from pytensor.tensor.blockwise import Blockwise
 
 from pm_statmech.distributions.bingham import FisherBinghamRV
-from pm_statmech.distributions.counts import ConwayMaxwellPoissonRV
+from pm_statmech.distributions.counts import ConwayMaxwellPoissonRV, EndlessZetaRV
 from pm_statmech.distributions.family_variables import ListedRV, NumberRV
 from pm_statmech.distributions.integrated_powers import PoweredRV
 from pm_statmech.distributions.lines import TruncatedExponentialRV
@@ -55,6 +56,13 @@ def _powered_mean(op, rv, rng, size, *params):
 @_mean.register(ConwayMaxwellPoissonRV)
 def _conway_maxwell_poisson_mean(op, rv, rng, size, log_lam, nu):
     return maybe_resize(Blockwise(CountCumulants())(log_lam, nu)[1], size)
+
+
+@_mean.register(EndlessZetaRV)
+def _endless_zeta_mean(op, rv, rng, size, s):
+    # infinite unless s > 2
+    finite = pt.exp(op.log_partition(pt.maximum(s - 1.0, 1.0)) - op.log_partition(s))
+    return maybe_resize(pt.switch(pt.gt(s, 2.0), finite, np.nan), size)
 
 
 @_mean.register(TruncatedExponentialRV)

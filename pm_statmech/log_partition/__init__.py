@@ -9,6 +9,7 @@
 `quadrature`              any statistics of a number in an interval: the double-exponential rule
 `moments`                 the operations that put a model's statistics into the last two
 `conway_maxwell_poisson`  its sum outwards from the largest term, and its expansion
+`hurwitz_zeta`            powers of integers without end: Euler and Maclaurin's expansion
 `fisher_bingham`          vectors on a sphere by a quadratic form: a contour integral
 `inversion`               the other way for a number: eta of given mean statistics
 `matching`                the other way: eta of given mean statistics, on a table

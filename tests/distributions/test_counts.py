@@ -17,6 +17,7 @@ from pm_statmech.log_partition.conway_maxwell_poisson import (
     cumulants,
     log_rate,
 )
+from pm_statmech.log_partition.hurwitz_zeta import log_zeta
 
 from ..conftest import RECORDS
 
@@ -169,6 +170,57 @@ def test_ranks():
     assert value(pms.Zeta.dist([1.0, 2.0], cutoff=5)).shape == (2,)
 
 
+@pytest.mark.parametrize("name", ["zeta_1.1", "zeta_2.0"])
+def test_records_of_ranks_without_end(name):
+    s = RECORDS[name]["parameters"]["s"]
+    assert log_zeta(s, 1.0)[0] == pytest.approx(RECORDS[name]["value"], rel=1e-14)
+
+
+@pytest.mark.parametrize("s", [1.0001, 1.1, 2.0, 3.7, 20.0, 80.0])
+@pytest.mark.parametrize("q", [1.0, 2.0, 7.0, 300.0, 1e9])
+def test_zeta_functions(s, q):
+    value, slope, bend = log_zeta(s, q)
+    if special.zeta(s, q) > 0:
+        assert value == pytest.approx(np.log(special.zeta(s, q)), rel=1e-13, abs=1e-14)
+    # relative to the first term, whose own derivative is -log q
+    step = 1e-4 * (s - 1)
+    there, back = log_zeta(s + step, q), log_zeta(s - step, q)
+    difference = (there[0] - back[0]) / (2 * step)
+    assert slope == pytest.approx(difference, rel=1e-7, abs=1e-10)
+    assert bend == pytest.approx((there[1] - back[1]) / (2 * step), rel=1e-6, abs=1e-9)
+
+
+def test_ranks_without_end():
+    y = pms.Zeta.dist([2.5, 1.3])
+    k = np.array([1, 3, 10**9])[:, None]
+    law = stats.zipf([2.5, 1.3])
+    np.testing.assert_allclose(value(pm.logp(y, k)), law.logpmf(k), rtol=1e-12)
+    np.testing.assert_array_equal(value(pm.logp(y, [0, -1])), -np.inf)
+    np.testing.assert_allclose(value(pm.logcdf(y, k[:2])), law.logcdf(k[:2]), rtol=1e-10)
+    np.testing.assert_array_equal(value(pm.logcdf(y, [0.5, -1])), -np.inf)
+    # a random exponent has the derivative -log k + E[log k], and 1 at least gives no distribution
+    s = pt.scalar("s")
+    logp = pm.logp(pms.Zeta.dist(s), 3)
+    slope = pytensor.grad(logp, s).eval({s: 2.5}, mode="FAST_COMPILE")
+    many = np.arange(1.0, 200_000.0)
+    p = many**-2.5 / special.zeta(2.5)
+    assert slope == pytest.approx(-np.log(3) + p @ np.log(many), rel=1e-6)
+    with pytest.raises(pm.logprob.utils.ParameterValueError, match="s > 1"):
+        logp.eval({s: 1.0}, mode="FAST_COMPILE")
+    with pytest.raises(errors.FamilyError, match=r"2\^53"):
+        pm.draw(pms.Zeta.dist(1.01, size=20), random_seed=1, mode="FAST_COMPILE")
+
+
+def test_draws_of_ranks_without_end():
+    drawn = pm.draw(pms.Zeta.dist(2.5, size=20_000), random_seed=1, mode="FAST_COMPILE")
+    counts = np.append(np.bincount(drawn, minlength=9)[1:9], np.sum(drawn > 8))
+    p = np.append(stats.zipf(2.5).pmf(np.arange(1, 9)), stats.zipf(2.5).sf(8))
+    assert stats.chisquare(counts, 20_000 * p).pvalue > 1e-7
+    # control: another exponent is noticed
+    p = np.append(stats.zipf(2.6).pmf(np.arange(1, 9)), stats.zipf(2.6).sf(8))
+    assert stats.chisquare(counts, 20_000 * p).pvalue < 1e-7
+
+
 @pytest.mark.parametrize(
     ("make", "lowest", "p"),
     [
@@ -244,6 +296,7 @@ def test_pymc_checks_the_density():
         (lambda: pms.DiscreteGaussian.dist(0.0, 0.0), errors.FamilyError, "sigma = 0"),
         (lambda: pms.Zeta.dist(np.inf, cutoff=3), errors.FamilyError, "s = inf"),
         (lambda: pms.Zeta.dist(1.0, cutoff=0), errors.SupportError, "0"),
+        (lambda: pms.Zeta.dist(1.0), errors.FamilyError, "without a cut-off"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(make, error, match):

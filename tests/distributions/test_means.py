@@ -33,6 +33,7 @@ VARIABLES = {
     "integers": lambda **kw: pms.DiscreteGaussian.dist(1e6 + 0.2, 0.4, **kw),
     "counts": lambda **kw: pms.ConwayMaxwellPoisson.dist(log_lam=1.0, nu=0.7, **kw),
     "ranks": lambda **kw: pms.Zeta.dist(1.5, cutoff=9, **kw),
+    "endless ranks": lambda **kw: pms.Zeta.dist(4.5, **kw),
     "gig": lambda **kw: pms.GeneralizedInverseGaussian.dist(0.5, 1.0, 2.0, **kw),
     "quartic": lambda **kw: pms.Quartic.dist(a=1.0, b=0.5, h=0.3, **kw),
     "rising": lambda **kw: pms.TruncatedExponential.dist(3.0, lower=-1.0, upper=2.0, **kw),
@@ -77,6 +78,7 @@ def test_closed_forms():
 
 def test_means_that_do_not_exist_are_nan():
     """Heavy tails, whose x does not die out where the density does."""
+    assert np.isnan(value(mean(pms.Zeta.dist(2.0))))
     inverse_gaussian = pms.GeneralizedInverseGaussian.dist(p=-0.5, a=0.0, b=1.0)
     assert np.isnan(value(mean(inverse_gaussian)))
     for eta, expected in ((-1.5, np.nan), (-2.02, np.nan), (-4.0, 1.5)):
