@@ -39,7 +39,7 @@ def own_draws(make, *kinds):
     # of the inputs rng, size, and the variable's own parameters
     op, own = variable.owner.op, variable.owner.inputs[2:]
     u = pt.dvector("u")
-    drawn = op.by_inversion(op.family.weights(op.natural(*own)), u)
+    drawn = op.by_inversion(op.weights(*own), u)
     return pytensor.function([*parameters, u], drawn)
 
 

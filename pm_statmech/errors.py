@@ -57,6 +57,10 @@ class EvidenceError(PmStatmechError, ValueError):
     """An evidence that these draws cannot give."""
 
 
+class NetworkError(PmStatmechError, ValueError):
+    """A network, its couplings or its data that do not make a distribution, or too large a one."""
+
+
 class SupportError(PmStatmechError, ValueError):
     """A set that is empty, repeats a state, or that a value or a statistic does not fit."""
 

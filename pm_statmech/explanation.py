@@ -13,11 +13,17 @@ import pytensor.tensor as pt
 
 from pm_statmech.distributions.bingham import FisherBinghamRV
 from pm_statmech.distributions.family_variables import FamilyRV
+from pm_statmech.distributions.layers import LayersRV
+from pm_statmech.distributions.mean_field_spins import MagnetRV, MemoryRV
+from pm_statmech.distributions.network_variables import NetworkRV
 from pm_statmech.distributions.spheres import ZonalRV
 from pm_statmech.gibbs import GibbsLossRV, GibbsPotentialOp
 
 REPEATS, LEAST_SECONDS = 7, 0.002
 COLUMNS = ["normaliser", "number", "error", "microseconds", "MiB"]
+
+# variables that say what their engine is
+WITH_ENGINES = (FamilyRV, ZonalRV, FisherBinghamRV, NetworkRV, MemoryRV, MagnetRV, LayersRV)
 
 
 def _microseconds(function, values) -> float:
@@ -93,7 +99,7 @@ def explain(model: pm.Model | None = None, *, mode: str = "NUMBA") -> pd.DataFra
     rows: dict[str, dict[str, Any]] = {}
     for rv in model.basic_RVs:
         op = rv.owner.op
-        if isinstance(op, FamilyRV | ZonalRV | FisherBinghamRV):
+        if isinstance(op, WITH_ENGINES):
             params = [pt.cast(p, "float64") for p in rv.owner.inputs[2:]]
             graphs = model.replace_rvs_by_values(params)
             evaluate = pytensor.function(

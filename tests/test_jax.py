@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import networkx as nx
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
@@ -54,9 +55,25 @@ def directions():
     pms.Bingham("y", pt.diag(A), observed=np.eye(3)[:2])
 
 
+def labels_on_a_ring():
+    J, h = pm.Normal("J", shape=5), pm.Normal("h", shape=(5, 3))
+    pms.Potts("y", J, h, q=3, graph=nx.cycle_graph(5), observed=np.array([[0, 1, 2, 1, 0]]))
+
+
+def a_torus():
+    J = pm.Normal("J")
+    graph = nx.grid_2d_graph(4, 4, periodic=True)
+    pms.Ising("y", J, graph=graph, observed=np.ones((4, 4)))
+
+
+def two_layers():
+    W = pm.Normal("W", shape=(4, 2))
+    pms.RestrictedBoltzmannMachine("y", W, observed=np.array([[0, 1, 1, 0]]))
+
+
 BUILDERS = [
     coupled_spins, gamma_by_quadrature, counts, largest_entropy, largest_entropy_on_a_table,
-    directions,
+    directions, labels_on_a_ring, a_torus, two_layers,
 ]  # fmt: skip
 
 

@@ -38,7 +38,11 @@ MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "suppor
                "log_partition/quadrature.py", "log_partition/moments.py",
                "log_partition/terms.py", "log_partition/conway_maxwell_poisson.py",
                "log_partition/operations.py", "log_partition/jax_callbacks.py",
-               "log_partition/hurwitz_zeta.py",
+               "log_partition/hurwitz_zeta.py", "log_partition/networks.py",
+               "log_partition/frontier.py", "log_partition/transfer_matrix.py",
+               "log_partition/transfer_in_logs.py", "log_partition/kaufman.py",
+               "log_partition/mean_fields.py", "log_partition/restricted_boltzmann.py",
+               "log_partition/network_engines.py",
                "losses/loss.py",
                "losses/location.py", "losses/margin.py", "losses/scoring.py"]  # fmt: skip
 

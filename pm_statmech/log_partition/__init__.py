@@ -11,6 +11,12 @@
 `conway_maxwell_poisson`  its sum outwards from the largest term, and its expansion
 `hurwitz_zeta`            powers of integers without end: Euler and Maclaurin's expansion
 `fisher_bingham`          vectors on a sphere by a quadratic form: a contour integral
+`networks`                nodes of a few states coupled along edges, and `network_engines`, which
+                          chooses among the fold, a transfer matrix and closed forms
+`transfer_matrix`         networks node by node, along the `frontier`; `transfer_in_logs`
+`kaufman`                 Kaufman's closed form for Ising spins on a periodic square lattice
+`mean_fields`             spins that all see each other: Curie-Weiss, and a few Hopfield patterns
+`restricted_boltzmann`    two layers, of which the smaller is summed over
 `inversion`               the other way for a number: eta of given mean statistics
 `matching`                the other way: eta of given mean statistics, on a table
 `operations`              what engines share: operations of PyTensor around a compiled function
@@ -19,3 +25,11 @@
 """
 
 from pm_statmech.log_partition import jax_callbacks as jax_callbacks
+from pm_statmech.log_partition.network_engines import (
+    NetworkEngine,
+    by_enumeration,
+    by_kaufman,
+    by_transfer_matrix,
+)
+
+__all__ = ["NetworkEngine", "by_enumeration", "by_kaufman", "by_transfer_matrix"]

@@ -1,0 +1,262 @@
+r"""Random variables on networks: densities with their normaliser, exact draws, means.
+
+.. math:: \log p(x) = \sum_i \theta_i(x_i) + \sum_{e = (i, j)} K_e\, G(x_i, x_j)
+          - \log Z(\theta, K)
+
+Where one coupling is common to all edges, K is a number, and the sum over edges is taken once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pymc.distributions.distribution import (
+    Distribution,
+    SymbolicRandomVariable,
+    _support_point,
+)
+from pymc.distributions.moments.means import _mean
+from pymc.distributions.shape_utils import implicit_size_from_params, rv_size_is_none
+from pymc.logprob.abstract import _logprob
+from pymc.pytensorf import normalize_rng_param
+from pytensor.raise_op import CheckAndRaise
+from pytensor.tensor.blockwise import Blockwise
+from pytensor.tensor.random.utils import normalize_size_param
+
+from pm_statmech.distributions.constants import known
+from pm_statmech.distributions.graphs import Couplings, check_finite, check_states
+from pm_statmech.errors import NetworkError
+from pm_statmech.log_partition.network_engines import (
+    MOST_BYTES,
+    NetworkEngine,
+    Problem,
+    by_transfer_matrix,
+    choose_engine,
+    problem_of,
+)
+from pm_statmech.log_partition.operations import CompiledFunction, dimensions
+from pm_statmech.log_partition.transfer_matrix import TransferDraws
+
+# what a model, and not a distribution, is told
+OF_THE_MODEL = {
+    "rng", "dims", "initval", "total_size", "transform", "default_transform", "model",
+}  # fmt: skip
+NO_DRAW = CheckAndRaise(
+    NetworkError,
+    "exact draws of this network need a transfer matrix that does not fit into memory.",
+)
+
+_subclasses: WeakValueDictionary = WeakValueDictionary()
+
+
+def drawn_rows(draws: CompiledFunction, inputs: list, n_uniform: int, size, rng):
+    """Next generator and rows (*size, n) of an operation (*inputs, u (N, n_uniform)) -> (N, n).
+
+    Where inputs have no batch, all rows come from one call, which builds its tables once.
+    """
+    inputs = [pt.as_tensor_variable(v) for v in inputs]
+    n_core = [len(names) for names in dimensions(draws.gufunc_signature)[0][:-1]]
+    batch = implicit_size_from_params(*inputs, ndims_params=n_core)
+    given = batch if rv_size_is_none(size) else size
+    n_outer = given.type.shape[0]
+    outer = [given[k] for k in range(n_outer)]
+    if all(v.type.ndim == k for v, k in zip(inputs, n_core, strict=True)):
+        many = pt.prod(given) if n_outer else 1
+        next_rng, u = pt.random.uniform(size=(many, n_uniform), rng=rng, return_next_rng=True)
+        found: Any = draws(*inputs, u)
+    else:
+        next_rng, u = pt.random.uniform(size=(*outer, 1, n_uniform), rng=rng, return_next_rng=True)
+        found = Blockwise(draws)(*inputs, u)
+    return next_rng, pt.reshape(found, (*outer, found.shape[-1]), ndim=n_outer + 1)
+
+
+def _along_last(values, weights):
+    """Sum of products (...) over the last axis, by BLAS where the weights are the same for all."""
+    if weights.type.ndim == 1:
+        return pt.dot(values, weights)
+    return pt.sum(values * weights, axis=-1)
+
+
+class NetworkRV(SymbolicRandomVariable):
+    """States of all nodes, by their potentials theta (..., n, q) and couplings K."""
+
+    name = "network"
+    _print_name = ("Network", "\\operatorname{Network}")
+    problem: Problem
+    engine: NetworkEngine
+    # of a node's states, and shape of all nodes together
+    values: np.ndarray
+    node_shape: tuple[int, ...]
+
+    @classmethod
+    def flat(cls, x):
+        """States of all nodes along one axis (..., n)."""
+        if len(cls.node_shape) == 1:
+            return x
+        return pt.reshape(
+            x, (*x.shape[: x.ndim - len(cls.node_shape)], cls.problem.network.n),
+            ndim=x.ndim - len(cls.node_shape) + 1,
+        )  # fmt: skip
+
+    @classmethod
+    def log_partition(cls, theta, K):
+        """Log Z (...)."""
+        return cls.engine.compute(cls.problem, theta, K)
+
+    @classmethod
+    def relative_error(cls, theta, K):
+        """None but rounding."""
+        return pt.zeros_like(K if cls.problem.uniform else K[..., 0])
+
+    @classmethod
+    def engine_said(cls) -> str:
+        """How log Z is computed."""
+        return f"{cls.engine.said} of {cls.problem.network.n} nodes"
+
+    @classmethod
+    def engine_bytes(cls) -> float:
+        """What that takes of memory."""
+        return cls.engine.cost(cls.problem)[1]
+
+    @classmethod
+    def log_weight(cls, x, theta, K):
+        """Minus the energy of states (..., n), and whether all are states of a node (...)."""
+        network = cls.problem.network
+        # values are evenly spaced
+        first, step = cls.values[0], cls.values[1] - cls.values[0]
+        number = pt.clip(pt.cast(pt.round((x - first) / step), "int64"), 0, network.q - 1)
+        known_states = pt.all(pt.eq(first + step * number, x), axis=-1)
+        i, j = network.edges.T
+        pairs = pt.constant(network.interaction)[number[..., i], number[..., j]]
+        of_edges = K * pt.sum(pairs, axis=-1) if cls.problem.uniform else _along_last(pairs, K)
+        if network.q == 2:
+            # theta(0) at all, and the difference where a node is in state 1
+            difference = theta[..., 1] - theta[..., 0]
+            of_nodes = pt.sum(theta[..., 0], axis=-1) + _along_last(
+                pt.cast(number, "float64"), difference
+            )
+        else:
+            chosen = pt.eq(number[..., None], np.arange(network.q))
+            of_nodes = pt.sum(pt.switch(chosen, theta, 0.0), axis=(-2, -1))
+        return of_nodes + of_edges, known_states
+
+    @classmethod
+    def rv_op(cls, theta, K, *, size=None, rng=None):
+        """Draw by uniform numbers, back through a transfer matrix."""
+        theta, K = (pt.cast(pt.as_tensor_variable(p), "float64") for p in (theta, K))
+        rng, size = normalize_rng_param(rng), normalize_size_param(size)
+        next_rng, drawn = cls._draw(theta, K, size, rng)
+        return cls(inputs=[rng, size, theta, K], outputs=[next_rng, drawn])(rng, size, theta, K)
+
+    @classmethod
+    def _draw(cls, theta, K, size, rng):
+        network, sweep = cls.problem.network, cls.problem.sweep
+        if by_transfer_matrix.cost(cls.problem)[1] > MOST_BYTES:
+            next_rng, u = pt.random.uniform(size=cls.node_shape, rng=rng, return_next_rng=True)
+            return next_rng, pt.cast(NO_DRAW(u, pt.constant(False)), "int64")
+        on_edges = K[..., None] * pt.ones(network.m) if cls.problem.uniform else K
+        tables = (network.interaction, sweep.steps, sweep.further, sweep.sizes)
+        next_rng, found = drawn_rows(
+            TransferDraws(), [theta, on_edges, *tables], len(sweep.steps), size, rng
+        )
+        drawn = pt.constant(cls.values.astype("int64"))[pt.cast(found, "int64")]
+        outer = [drawn.shape[k] for k in range(drawn.type.ndim - 1)]
+        n_axes = len(outer) + len(cls.node_shape)
+        return next_rng, pt.reshape(drawn, (*outer, *cls.node_shape), ndim=n_axes)
+
+
+def kind_of_network(
+    problem: Problem, engine: NetworkEngine, values, shape: tuple[int, ...], name: str
+) -> type[NetworkRV]:
+    """Class of the variables of a network; one a network, so that equal graphs are merged."""
+    key = (problem.network.key, problem.uniform, engine.said, tuple(values), shape, name)
+    found = _subclasses.get(key)
+    if found is None:
+        core = ",".join(f"s{k}" for k in range(len(shape)))
+        K = "" if problem.uniform else "m"
+        found = type(
+            f"{name}RV",
+            (NetworkRV,),
+            {
+                "problem": problem, "engine": engine, "values": np.asarray(values, dtype=float),
+                "node_shape": shape, "name": name.lower(),
+                "_print_name": (name, f"\\operatorname{{{name}}}"),
+                "extended_signature": f"[rng],[size],(n,q),({K})->[rng],({core})",
+            },
+        )  # fmt: skip
+        _subclasses[key] = found
+    return found
+
+
+def in_network(
+    name: str, couplings: Couplings, theta, values, interaction, *, beta, field,
+    log_partition: NetworkEngine | None,
+):  # fmt: skip
+    """Parameters of a variable, its potentials and couplings times beta, and its class.
+
+    Parameters
+    ----------
+    field
+        the user's, or None where the potentials are none that a symmetry could make vanish.
+    """
+    beta = check_finite("beta", beta)
+    constant = None if field is None else known(field)
+    problem = problem_of(
+        couplings.nodes.n, np.sort(couplings.nodes.edges, axis=1),
+        np.asarray(interaction, dtype=np.float64), uniform=couplings.uniform,
+        without_field=constant is not None and not np.any(constant),
+    )  # fmt: skip
+    engine = choose_engine(problem) if log_partition is None else log_partition
+    engine.check(problem)
+    kind = kind_of_network(problem, engine, values, couplings.nodes.shape, name)
+    K = couplings.K
+    params = [beta[..., None, None] * theta, beta * K if couplings.uniform else beta[..., None] * K]
+    return params, kind
+
+
+class NetworkDistribution(Distribution):
+    """A distribution on a network, whose data are looked at before the model has them."""
+
+    def __new__(cls, name, *args, observed=None, **kwargs):
+        """Return the variable, registered in the model."""
+        if observed is not None:
+            own = {key: value for key, value in kwargs.items() if key not in OF_THE_MODEL}
+            op = cls.dist(*args, **own).owner.op
+            check_states(cls.__name__, observed, op.values, op.node_shape)
+        return super().__new__(cls, name, *args, observed=observed, **kwargs)
+
+
+@_logprob.register(NetworkRV)
+def _network_logp(op, values, rng, size, theta, K, **kwargs):
+    [value] = values
+    log_weight, possible = op.log_weight(op.flat(value), theta, K)
+    log_p = log_weight - op.log_partition(theta, K)
+    return pt.switch(possible, log_p, -np.inf)
+
+
+@_support_point.register(NetworkRV)
+def _network_support_point(op, rv, rng, size, theta, K):
+    # every node's own most probable state, as if it were alone
+    number = pt.argmax(theta, axis=-1)
+    point = pt.constant(op.values.astype("int64"))[number]
+    point = pt.reshape(
+        point, (*[theta.shape[k] for k in range(theta.type.ndim - 2)], *op.node_shape),
+        ndim=theta.type.ndim - 2 + len(op.node_shape),
+    )  # fmt: skip
+    return pt.broadcast_to(point, rv.shape)
+
+
+@_mean.register(NetworkRV)
+def _network_mean(op, rv, rng, size, theta, K):
+    # the probability of a state is the derivative of log Z by its potential
+    probabilities = pytensor.grad(pt.sum(op.log_partition(theta, K)), theta)
+    mean = pt.dot(probabilities, pt.constant(op.values))
+    mean = pt.reshape(
+        mean, (*[theta.shape[k] for k in range(theta.type.ndim - 2)], *op.node_shape),
+        ndim=theta.type.ndim - 2 + len(op.node_shape),
+    )  # fmt: skip
+    return pt.broadcast_to(mean, rv.shape)

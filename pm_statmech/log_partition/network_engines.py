@@ -1,0 +1,229 @@
+"""Exact engines for networks, what each costs, and which is taken where nobody says.
+
+`by_enumeration`, `by_transfer_matrix` and `by_kaufman` go into `log_partition=` of a distribution;
+without it the cheapest exact one within the budget is taken, or an error says what each would cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.tensor.blockwise import Blockwise
+
+from pm_statmech.errors import NetworkError
+from pm_statmech.log_partition.fold import SpinFold
+from pm_statmech.log_partition.frontier import Sweep, best_sweep
+from pm_statmech.log_partition.kaufman import log_z_of_torus
+from pm_statmech.log_partition.networks import Network
+from pm_statmech.log_partition.transfer_matrix import TransferMatrix
+
+# what nobody has to ask for: multiplications of one gradient (about a tenth of a second), and bytes
+OPERATIONS, BYTES = 2e8, 2**30
+# what nobody can ask for
+MOST_SPINS, MOST_BYTES = 28, 2**33
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A network, whether one coupling is common to all edges, and whether fields are absent."""
+
+    network: Network
+    uniform: bool
+    without_field: bool
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """For a transfer matrix."""
+        return best_sweep(self.network)
+
+    @cached_property
+    def torus(self) -> tuple[int, int] | None:
+        """Rows and columns where the network is a square lattice with periodic boundaries."""
+        n = self.network.n
+        own = {tuple(edge) for edge in self.network.edges.tolist()}
+        for rows in range(3, n // 3 + 1):
+            if n % rows == 0 and own == torus_edges(rows, n // rows):
+                return rows, n // rows
+        return None
+
+
+_problems: WeakValueDictionary = WeakValueDictionary()
+
+
+def problem_of(
+    n: int, edges: np.ndarray, interaction: np.ndarray, *, uniform: bool, without_field: bool
+) -> Problem:
+    """The problem of n nodes, edges i < j (m, 2) and G (q, q); the same while somebody has it."""
+    network = Network(n, edges, interaction)
+    key = (network.key, uniform, without_field)
+    found = _problems.get(key)
+    if found is None:
+        found = _problems[key] = Problem(network, uniform, without_field)
+    return found
+
+
+@cache
+def torus_edges(rows: int, columns: int) -> frozenset[tuple[int, int]]:
+    """Edges i < j of a periodic lattice whose nodes are numbered row by row."""
+    nodes = np.arange(rows * columns).reshape(rows, columns)
+    neighbours = (np.roll(nodes, -1, axis) for axis in (0, 1))
+    pairs = np.concatenate([np.column_stack([nodes.ravel(), v.ravel()]) for v in neighbours])
+    return frozenset(map(tuple, np.sort(pairs, axis=1).tolist()))
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkEngine:
+    """A way to compute log Z of a network.
+
+    Parameters
+    ----------
+    said
+        in words; cost : Problem -> multiplications and bytes; refusal : Problem -> why not, or
+        None; compute : (Problem, theta (..., n, q), K (..., m) or (...)) -> log Z (...).
+    """
+
+    said: str
+    cost: Callable[[Problem], tuple[float, float]]
+    refusal: Callable[[Problem], str | None]
+    compute: Callable
+
+    def check(self, problem: Problem) -> None:
+        """Raise NetworkError where it cannot serve, or would need more memory than there is."""
+        why = self.refusal(problem)
+        if why is not None:
+            raise NetworkError(f"{self.said}: {why}")
+        operations, bytes_ = self.cost(problem)
+        if bytes_ > MOST_BYTES:
+            raise NetworkError(
+                f"{self.said} of {problem.network.n} nodes takes {operations:.2g} multiplications "
+                f"and {bytes_ / 2**30:.3g} GiB, more than {MOST_BYTES / 2**30:.0f} GiB."
+            )
+
+
+def _on_edges(problem: Problem, K):
+    """Couplings (..., m) of the user's."""
+    return K[..., None] * pt.ones((problem.network.m,)) if problem.uniform else K
+
+
+def _cost_of_enumeration(problem: Problem) -> tuple[float, float]:
+    # two to the power of a thousand is as good as more
+    n = min(float(problem.network.n), 1000.0)
+    return 4.0 * 2.0**n, 32.0 * 2.0 ** (n / 2)
+
+
+def _no_enumeration(problem: Problem) -> str | None:
+    n, q = problem.network.n, problem.network.q
+    if q != 2:
+        return f"it takes nodes of two states, not of {q}. Take by_transfer_matrix."
+    if n > MOST_SPINS:
+        return (
+            f"{n} nodes have 2^{n} states, and more than 2^{MOST_SPINS} cannot be "
+            "enumerated. On a sparse graph take by_transfer_matrix."
+        )
+    return None
+
+
+def _enumerate(problem: Problem, theta, K):
+    network = problem.network
+    fields, couplings, constant = network.as_spins(theta, _on_edges(problem, K))
+    i, j = network.edges.T
+    n = network.n
+    flat = pt.zeros((*couplings.shape[:-1], n * n))
+    J = flat[..., i * n + j].set(couplings)
+    J = pt.reshape(J, (*couplings.shape[:-1], n, n), ndim=couplings.type.ndim + 1)
+    outputs: Any = Blockwise(SpinFold())(fields, J)
+    return outputs[0] + constant
+
+
+def _cost_of_transfer(problem: Problem) -> tuple[float, float]:
+    q = problem.network.q
+    return problem.sweep.operations(q), 8.0 * problem.sweep.entries(q)
+
+
+def _transfer(problem: Problem, theta, K):
+    network, sweep = problem.network, problem.sweep
+    constants = (
+        pt.constant(v) for v in (network.interaction, network.edges, sweep.steps, sweep.further,
+                                 sweep.sizes)
+    )  # fmt: skip
+    outputs: Any = Blockwise(TransferMatrix())(theta, _on_edges(problem, K), *constants)
+    return outputs[0]
+
+
+def _no_kaufman(problem: Problem) -> str | None:
+    network = problem.network
+    if not np.array_equal(network.interaction, [[1.0, -1.0], [-1.0, 1.0]]):
+        return "it is for Ising spins."
+    if problem.torus is None:
+        return "the graph is not a torus of at least 3 by 3 whose nodes are numbered row by row."
+    if not (problem.uniform and problem.without_field):
+        return "it is for one coupling, a number, and no field."
+    return None
+
+
+def _kaufman(problem: Problem, theta, K):
+    assert problem.torus is not None
+    rows, columns = problem.torus
+    log_z = log_z_of_torus(K, K, columns, rows)
+    if rows % 2 == 0 and columns % 2 == 0:
+        # turning every second spin turns the sign of the coupling
+        return log_z
+    return pt.switch(pt.ge(K, 0.0), log_z, np.nan)
+
+
+by_enumeration = NetworkEngine(
+    "enumeration", _cost_of_enumeration, _no_enumeration, _enumerate,
+)  # fmt: skip
+by_transfer_matrix = NetworkEngine(
+    "transfer matrix", _cost_of_transfer, lambda problem: None, _transfer,
+)  # fmt: skip
+by_kaufman = NetworkEngine(
+    "Kaufman's closed form", lambda problem: (100.0 * max(problem.torus or (0,)), 0.0), _no_kaufman,
+    _kaufman,
+)  # fmt: skip
+
+
+def choose_engine(problem: Problem) -> NetworkEngine:
+    """The cheapest exact engine.
+
+    Raises
+    ------
+    NetworkError
+        none within the budget, with what each would cost.
+    """
+    if _no_kaufman(problem) is None and _even_or_positive(problem):
+        return by_kaufman
+    said, found = [], []
+    for engine in (by_enumeration, by_transfer_matrix):
+        why = engine.refusal(problem)
+        if why is not None:
+            said.append(f"{engine.said}: {why}")
+            continue
+        operations, bytes_ = engine.cost(problem)
+        said.append(
+            f"{engine.said}: {operations:.2g} multiplications a gradient and "
+            f"{bytes_ / 2**20:.3g} MiB."
+        )
+        if operations <= OPERATIONS and bytes_ <= BYTES:
+            found.append((operations, engine))
+    if not found:
+        raise NetworkError(
+            f"no exact engine computes log Z of these {problem.network.n} nodes of "
+            f"{problem.network.q} states and {problem.network.m} edges within {OPERATIONS:.2g} "
+            f"multiplications a gradient and {BYTES / 2**20:.0f} MiB. {' '.join(said)} "
+            "log_partition=pms.log_partition.by_transfer_matrix insists on one; otherwise take a "
+            "sparser graph or fewer nodes."
+        )
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+def _even_or_positive(problem: Problem) -> bool:
+    """Whether Kaufman's form holds for couplings of either sign."""
+    rows, columns = problem.torus or (1, 1)
+    return rows % 2 == 0 and columns % 2 == 0

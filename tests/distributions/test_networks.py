@@ -1,0 +1,324 @@
+"""Distributions on networks: listed states, draws, means, derivatives, batches, and mistakes."""
+
+from itertools import product
+
+import networkx as nx
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from pymc.distributions.moments import mean
+from scipy import stats
+
+import pm_statmech as pms
+from pm_statmech.errors import NetworkError
+from pm_statmech.log_partition import by_enumeration, by_kaufman, by_transfer_matrix
+
+from ..conftest import RECORDS, within
+
+RNG = np.random.default_rng(1)
+A = np.triu(RNG.normal(size=(5, 5)), 1)
+A = A + A.T
+H = 0.5 * RNG.normal(size=5)
+XI = RNG.choice([-1.0, 1.0], size=(2, 5))
+RING = nx.cycle_graph(5)
+SPIN, UNIT, SCORE = (-1, 1), (0, 1), (0, 1, 2)
+
+
+def value(graph):
+    """Evaluate without compiling to native code."""
+    return graph.eval(mode="FAST_COMPILE")
+
+
+def pairs(x, J):
+    """Sum over pairs of J_ij x_i x_j."""
+    return 0.5 * np.einsum("si,ij,sj->s", x, J, x)
+
+
+def along_ring(x, f):
+    """Sum over the ring's edges."""
+    return sum(f(x[:, i], x[:, (i + 1) % 5]) for i in range(5))
+
+
+# how each is made, a node's states, and minus its energy by numpy
+CASES = {
+    "ising": (lambda **kw: pms.Ising.dist(A, H, beta=0.7, **kw), SPIN,
+              lambda x: 0.7 * (pairs(x, A) + x @ H)),
+    "ising on a graph": (lambda **kw: pms.Ising.dist([1, 2, 3, 4, 5.0], H, graph=RING, **kw), SPIN,
+              lambda x: sum(J * x[:, i] * x[:, j] for J, (i, j) in
+                            zip([1, 2, 3, 4, 5], RING.edges, strict=True)) + x @ H),
+    "ising with one coupling": (lambda **kw: pms.Ising.dist(-0.4, 0.2, graph=RING, **kw), SPIN,
+              lambda x: -0.4 * along_ring(x, np.multiply) + 0.2 * x.sum(axis=1)),
+    "boltzmann": (lambda **kw: pms.BoltzmannMachine.dist(A, H, **kw), UNIT,
+                  lambda x: pairs(x, A) + x @ H),
+    "potts": (lambda **kw: pms.Potts.dist(0.8, [0.1, 0.5, -0.2], q=3, graph=RING, beta=1.5, **kw),
+              SCORE, lambda x: 1.5 * (0.8 * along_ring(x, np.equal)
+                                      + np.array([0.1, 0.5, -0.2])[x.astype(int)].sum(axis=1))),
+    "blume-capel": (lambda **kw: pms.BlumeCapel.dist(0.5, H, crystal_field=0.3, graph=RING, **kw),
+                    (-1, 0, 1), lambda x: 0.5 * along_ring(x, np.multiply) + x @ H
+                    - 0.3 * (x**2).sum(axis=1)),
+    "ordinal": (lambda **kw: pms.OrdinalMRF.dist(0.2 * A, np.outer(H, [1.0, -0.5]), **kw), SCORE,
+                lambda x: pairs(x, 0.2 * A) + (x == 1) @ H - 0.5 * (x == 2) @ H),
+    "hopfield": (lambda **kw: pms.Hopfield.dist(XI, 1.3, field=0.2, **kw), SPIN,
+                 lambda x: 1.3 * (pairs(x, (XI.T @ XI - 2 * np.eye(5)) / 5) + 0.2 * x.sum(axis=1))),
+    "curie-weiss": (lambda **kw: pms.CurieWeiss.dist(5, 1.2, 0.3, **kw), SPIN,
+                    lambda x: 1.2 * x.sum(axis=1) ** 2 / 10 + 0.3 * x.sum(axis=1)),
+    "few hidden": (lambda **kw: pms.RestrictedBoltzmannMachine.dist(A[:, :2], H, 0.1, **kw), UNIT,
+                   lambda x: x @ H + np.log1p(np.exp(0.1 + x @ A[:, :2])).sum(axis=1)),
+    "many hidden": (
+        lambda **kw: pms.RestrictedBoltzmannMachine.dist(np.tile(A[:, :2], 3), H, 0.1, **kw), UNIT,
+        lambda x: x @ H + 3 * np.log1p(np.exp(0.1 + x @ A[:, :2])).sum(axis=1)),
+}  # fmt: skip
+
+
+def listed(states):
+    return np.array(list(product(states, repeat=5)), dtype=float)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_probabilities(name):
+    make, states, weight = CASES[name]
+    x = listed(states)
+    expected = weight(x) - np.logaddexp.reduce(weight(x))
+    np.testing.assert_allclose(value(pm.logp(make(), x)), expected, rtol=1e-11, atol=1e-11)
+    # other states have probability 0
+    strange = np.array([[states[-1] + 1, *[states[0]] * 4], [*[states[0]] * 4, states[0] - 1]])
+    np.testing.assert_array_equal(value(pm.logp(make(), strange)), -np.inf)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_draws_and_means(name):
+    make, states, weight = CASES[name]
+    x = listed(states)
+    p = np.exp(weight(x) - np.logaddexp.reduce(weight(x)))
+    np.testing.assert_allclose(value(mean(make())), p @ x, rtol=1e-9, atol=1e-12)
+    n = 20_000
+    drawn = pm.draw(make(size=n), random_seed=2, mode="FAST_COMPILE")
+    assert drawn.dtype == "int64"
+    assert drawn.shape == (n, 5)
+    number = np.searchsorted(np.array(states), drawn) @ len(states) ** np.arange(5)[::-1]
+    counts = np.bincount(number, minlength=len(x))
+
+    def fit(p):
+        # states that are hardly ever drawn go together
+        kept = n * p > 5
+        rare = max(p[~kept].sum(), 1.0 / n)
+        expected = np.append(p[kept], rare)
+        found = np.append(counts[kept], counts[~kept].sum())
+        return stats.chisquare(found, n * expected / expected.sum()).pvalue
+
+    assert fit(p) > 1e-7
+    # control: a temperature a little lower is noticed
+    assert fit(p**1.3 / np.sum(p**1.3)) < 1e-7
+
+
+@pytest.mark.parametrize("engine", [by_enumeration, by_transfer_matrix])
+def test_derivatives(engine):
+    J, h, beta = pt.vector("J", shape=(5,)), pt.vector("h", shape=(5,)), pt.scalar("beta")
+    at = {J: np.array([0.3, -0.2, 0.9, 0.1, -0.6]), h: H, beta: 0.8}
+    x = np.array([[1, 1, -1, 1, -1], [-1, 1, -1, -1, -1]])
+    logp = pt.sum(pm.logp(pms.Ising.dist(J, h, beta=beta, graph=RING, log_partition=engine), x))
+    function = pytensor.function([J, h, beta], logp, mode="FAST_COMPILE")
+    slopes = pytensor.function([J, h, beta], pytensor.grad(logp, [J, h, beta]), mode="FAST_COMPILE")
+    found = np.concatenate([np.ravel(v) for v in slopes(*at.values())])
+    values = np.concatenate([np.ravel(v) for v in at.values()])
+    for k in range(11):
+        there, back = values.copy(), values.copy()
+        there[k] += 1e-5
+        back[k] -= 1e-5
+        difference = function(*np.split(there, [5, 10])[:2], there[10])
+        difference = difference - function(*np.split(back, [5, 10])[:2], back[10])
+        assert found[k] == pytest.approx(difference / 2e-5, rel=1e-7, abs=1e-8)
+
+
+def test_batches():
+    three = np.array([0.5, 1.0, 2.0])
+    y = pms.Ising.dist(A, H, beta=three)
+    assert value(y).shape == (3, 5)
+    np.testing.assert_allclose(
+        value(pm.logp(y, np.ones(5))),
+        [value(pm.logp(pms.Ising.dist(A, H, beta=b), np.ones(5))) for b in three],
+    )
+    several = pms.Potts.dist(three, q=2, graph=nx.path_graph(4))
+    # three couplings of the three edges, and not a batch
+    assert value(several).shape == (4,)
+    assert value(pms.Ising.dist(np.stack([A, 2 * A]), H)).shape == (2, 5)
+    assert value(pms.CurieWeiss.dist(3, three)).shape == (3, 3)
+    assert value(pms.Hopfield.dist(XI, three)).shape == (3, 5)
+    assert value(pms.RestrictedBoltzmannMachine.dist(np.ones((2, 3, 4)))).shape == (2, 3)
+    many = pms.Hopfield.dist(np.tile(XI, 12), three, field=0.1)
+    assert value(many).shape == (3, 60)
+    assert value(pm.logp(many, np.ones(60))).shape == (3,)
+
+
+def test_lattices_have_two_axes():
+    graph = nx.grid_2d_graph(3, 4)
+    J = np.linspace(-1, 1, len(graph.edges))
+    field = np.arange(12.0).reshape(3, 4) / 10
+    with pm.Model(coords={"row": range(3), "col": range(4), "map": range(2)}) as model:
+        drawn = value(pms.Ising.dist(J, field, graph=graph, size=2))
+        pms.Ising("maps", J, field, graph=graph, observed=drawn, dims=("map", "row", "col"))
+        latent = pms.Ising("latent", 0.3, graph=graph, dims=("row", "col"))
+    assert drawn.shape == (2, 3, 4)
+    assert latent.type.ndim == 2
+    expected = np.sum(field * drawn, axis=(1, 2))
+    for coupling, ((r, c), (s, d)) in zip(J, graph.edges, strict=True):
+        expected += coupling * drawn[:, r, c] * drawn[:, s, d]
+    [logp] = model.logp(model["maps"], sum=False)
+    found = logp.eval(mode="FAST_COMPILE")
+    # up to the one log Z
+    np.testing.assert_allclose(np.diff(found), np.diff(expected), rtol=1e-9)
+
+
+def test_labelled_nodes_and_edges():
+    graph = nx.Graph([("b", "a"), ("a", "c")])
+    x = pms.Ising.dist([1.0, -0.5], graph=graph)
+    # nodes as the graph has them: b, a, c
+    states = np.array(list(product(SPIN, repeat=3)))
+    weight = states[:, 0] * states[:, 1] - 0.5 * states[:, 1] * states[:, 2]
+    found = value(pm.logp(x, states))
+    np.testing.assert_allclose(found, weight - np.logaddexp.reduce(weight), rtol=1e-12)
+    same = pms.Ising.dist([1.0, -0.5], graph=np.array([[0, 1], [1, 2]]))
+    np.testing.assert_allclose(value(pm.logp(same, states)), found)
+
+
+def test_engines_are_chosen_and_said():
+    torus = nx.grid_2d_graph(4, 6, periodic=True)
+    J = pt.scalar("J")
+    engines = {
+        "Kaufman's closed form of 24 nodes": pms.Ising.dist(J, graph=torus),
+        "transfer matrix of 24 nodes": pms.Ising.dist(J, 0.1, graph=torus),
+        "enumeration of 5 nodes": pms.Ising.dist(A),
+        "transfer matrix of 36 nodes": pms.Ising.dist(J, graph=nx.grid_2d_graph(6, 6)),
+        # negative couplings of an odd torus are frustrated
+        "transfer matrix of 15 nodes": pms.Ising.dist(
+            J, graph=nx.grid_2d_graph(3, 5, periodic=True)
+        ),
+    }
+    for said, x in engines.items():
+        assert x.owner.op.engine_said() == said
+    # all the same
+    logs = [
+        value(pm.logp(pms.Ising.dist(-0.3, graph=torus, log_partition=engine), np.ones((4, 6))))
+        for engine in (by_kaufman, by_transfer_matrix, by_enumeration)
+    ]
+    np.testing.assert_allclose(logs, logs[0], rtol=1e-12)
+    odd = pms.Ising.dist(
+        -0.3, graph=nx.grid_2d_graph(3, 5, periodic=True), log_partition=by_kaufman
+    )
+    assert np.isnan(value(pm.logp(odd, np.ones((3, 5)))))
+
+
+def test_the_posterior_of_beta_on_a_torus():
+    record = RECORDS["posterior_beta_L8_S76"]
+    # a state with that sum over bonds: any will do, as the sum is sufficient
+    x = state_with_sum(record["parameters"]["S"])
+    with pm.Model():
+        beta = pm.Uniform("beta", 0, 1)
+        pms.Ising("x", 1.0, beta=beta, graph=nx.grid_2d_graph(8, 8, periodic=True), observed=x)
+        dt = pm.sample(1000, tune=500, chains=2, cores=1, random_seed=1, progressbar=False,
+                       compile_kwargs={"mode": "NUMBA"}, nuts_sampler="pymc")  # fmt: skip
+    draws = dt.posterior["beta"].values
+    # of correlated draws
+    import arviz as az
+
+    ess = float(az.ess(dt)["beta"])
+    within(draws.mean(), record["value"], record["sd"] / np.sqrt(ess))
+    assert draws.std() == pytest.approx(record["sd"], rel=0.15)
+
+
+def state_with_sum(S: int) -> np.ndarray:
+    """A state of the 8 by 8 torus with a sum over bonds: random flips that come nearer."""
+    rng = np.random.default_rng(1)
+    x = rng.choice([-1, 1], size=(8, 8))
+
+    def total(x):
+        return int(np.sum(x * np.roll(x, 1, 0)) + np.sum(x * np.roll(x, 1, 1)))
+
+    while total(x) != S:
+        i, j = rng.integers(8, size=2)
+        before = abs(total(x) - S)
+        x[i, j] *= -1
+        if abs(total(x) - S) > before and rng.random() > 0.05:
+            x[i, j] *= -1
+    return x
+
+
+def test_what_it_costs():
+    with pm.Model() as model:
+        J = pm.Normal("J", shape=5)
+        pms.Ising("x", J, graph=RING, observed=np.ones((3, 5)))
+        pms.RestrictedBoltzmannMachine("v", J[:, None], observed=np.ones((3, 5)))
+        pms.CurieWeiss("c", 5, pt.exp(J[0]), observed=np.ones((3, 5)))
+        pms.Hopfield("m", XI, pt.exp(J[0]), observed=np.ones((3, 5)))
+    found = pms.explain(model, mode="FAST_COMPILE")
+    assert found.loc["x", "normaliser"] == "transfer matrix of 5 nodes"
+    assert found.loc["v", "normaliser"] == "sum over 2^1 states of the smaller layer"
+    assert found.loc["c", "normaliser"] == "sum over magnetisations of 5 nodes"
+    assert found.loc["m", "normaliser"] == "enumeration of 5 nodes"
+    assert np.all(found["error"] == 0)
+
+
+def test_asymmetric_random_couplings_are_refused():
+    with pm.Model() as model:
+        J = pm.Normal("J", shape=(3, 3))
+        pms.Ising("x", J, observed=np.ones((2, 3)))
+    logp = model.compile_logp(mode="FAST_COMPILE")
+    with pytest.raises(NetworkError, match="Fill both triangles"):
+        logp({"J": np.arange(9.0).reshape(3, 3)})
+    assert np.isfinite(logp({"J": A[:3, :3]}))
+
+
+FULL = np.ones((30, 30)) - np.eye(30)
+LARGE = nx.grid_2d_graph(40, 40)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: pms.Ising("x", A[:3, :3], observed=[[0, 1, 1]]), "state 0.*BoltzmannMachine"),
+        (lambda: pms.BoltzmannMachine("x", A[:3, :3], observed=[[-1, 1, 1]]), "-1.*Take Ising"),
+        (lambda: pms.Potts("x", 1.0, q=2, graph=RING, observed=[[0, 1, 2, 1, 0]]), "state 2"),
+        (lambda: pms.Ising("x", A, observed=np.ones((3, 4))), r"shape \(3, 4\).*\(N, 5\)"),
+        (lambda: pms.Ising("x", A, observed=[[1, 1, np.nan, 1, 1]]), "missing entries"),
+        (lambda: pms.Ising.dist(np.array([[0, 1.0], [2, 0]])), "not symmetric"),
+        (lambda: pms.Ising.dist(np.ones((2, 2))), "diagonal"),
+        (lambda: pms.Ising.dist(np.full((2, 2), np.nan)), "not finite"),
+        (lambda: pms.Ising.dist(1.0), "without graph="),
+        (lambda: pms.Ising.dist(1.0, graph=nx.Graph([(0, 1), (2, 3)])), "in 2 parts"),
+        (lambda: pms.Ising.dist(1.0, graph=nx.DiGraph([(0, 1)])), "directed"),
+        (lambda: pms.Ising.dist(1.0, graph=np.ones((2, 3))), r"float64 of shape \(2, 3\)"),
+        (lambda: pms.Ising.dist(1.0, graph=np.array([[0, 0]])), "to itself"),
+        (lambda: pms.Ising.dist([1.0, 2.0], graph=RING), "2 entries and the graph 5 edges"),
+        (lambda: pms.Ising.dist(1.0, [1.0, 2.0], graph=RING), "2 entries and the network 5"),
+        (lambda: pms.Ising.dist(1.0, beta=np.nan, graph=RING), "beta"),
+        (lambda: pms.Potts.dist(1.0, q=1, graph=RING), "q = 1"),
+        (lambda: pms.Potts.dist(1.0, [1.0, 2.0], q=3, graph=RING), "2 entries a node for 3"),
+        (lambda: pms.OrdinalMRF.dist(A, pt.matrix()), "unknown number of thresholds"),
+        (lambda: pms.Ising.dist(FULL), r"no exact engine.*2\^30 states.*multiplications"),
+        (lambda: pms.Ising.dist(FULL, log_partition=by_enumeration), r"2\^30 states"),
+        (lambda: pms.Ising.dist(1.0, graph=LARGE), r"no exact engine.*1600 nodes"),
+        (lambda: pms.Ising.dist(1.0, graph=LARGE, log_partition=by_transfer_matrix), "GiB"),
+        (lambda: pms.Ising.dist(1.0, 0.1, graph=RING, log_partition=by_kaufman), "not a torus"),
+        (lambda: pms.Potts.dist(1.0, q=3, graph=RING, log_partition=by_enumeration), "two states"),
+        (lambda: pms.Hopfield.dist(pt.matrix()), "constants"),
+        (lambda: pms.Hopfield.dist(np.ones((6, 100))), "grid of"),
+        (lambda: pms.Hopfield.dist(np.ones((1, 100)), -1.0), "positive"),
+        (lambda: pms.CurieWeiss.dist(1, 1.0), "n = 1"),
+        (lambda: pms.RestrictedBoltzmannMachine.dist(np.ones((30, 30))), r"2\^30"),
+        (lambda: pms.RestrictedBoltzmannMachine.dist(np.ones((3, 2)), [1.0, 2.0]), "2 entries"),
+        (lambda: pms.RestrictedBoltzmannMachine.dist(np.ones(3)), r"\(n, k\)"),
+    ],
+)
+def test_mistakes_are_named(make, match):
+    with pm.Model(), pytest.raises(NetworkError, match=match):
+        make()
+
+
+def test_draws_that_no_engine_gives():
+    torus = nx.grid_2d_graph(40, 40, periodic=True)
+    x = pms.Ising.dist(0.3, graph=torus)
+    assert np.isfinite(value(pm.logp(x, np.ones((40, 40)))))
+    with pytest.raises(NetworkError, match="exact draws"):
+        value(x)
