@@ -36,10 +36,11 @@ from pm_statmech.explanation import explain
 from pm_statmech.exponential_family import Family
 from pm_statmech.gibbs import GibbsLoss, GibbsPotential
 from pm_statmech.minimum import Minimum, minimise
+from pm_statmech.network_kernels.moves import heat_bath, swendsen_wang, wolff
 from pm_statmech.plots import plot_thermodynamics
 from pm_statmech.pointwise import compute_loss
 from pm_statmech.reporting import Finding, Verdict, report, verdict
-from pm_statmech.samplers import sample_annealed, sample_tempered
+from pm_statmech.samplers import ExchangeStep, sample_annealed, sample_network, sample_tempered
 from pm_statmech.statistics import quantile_constraints
 from pm_statmech.stats import (
     ExpectedLoss,
@@ -69,6 +70,7 @@ __all__ = [
     "ConwayMaxwellPoisson",
     "CurieWeiss",
     "DiscreteGaussian",
+    "ExchangeStep",
     "ExpectedLoss",
     "ExponentialFamily",
     "Family",
@@ -105,6 +107,7 @@ __all__ = [
     "evidence_compare",
     "expectation",
     "explain",
+    "heat_bath",
     "ladder_summary",
     "log_evidence",
     "log_partition",
@@ -118,13 +121,16 @@ __all__ = [
     "report",
     "reweight",
     "sample_annealed",
+    "sample_network",
     "sample_tempered",
     "solvable",
     "statistics",
     "stepping_stone",
+    "swendsen_wang",
     "temper",
     "tempered_model",
     "thermodynamic_integration",
     "thermodynamics",
     "verdict",
+    "wolff",
 ]

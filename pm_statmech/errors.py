@@ -97,5 +97,9 @@ class EvidenceWarning(PmStatmechWarning):
     """Estimates of one evidence that disagree by more than their errors."""
 
 
+class MixingWarning(UserWarning):
+    """Chains of a network's states, or of their parameters, that are too short."""
+
+
 class PhaseTransitionWarning(PmStatmechWarning):
     """A ladder whose states do not pass between coexisting phases as often as they should."""

@@ -4,6 +4,7 @@ from itertools import product
 
 import networkx as nx
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 import pytest
 
@@ -13,13 +14,21 @@ from pm_statmech.log_partition.fold import fold_spins
 from pm_statmech.log_partition.frontier import best_sweep, orders, sweep_of
 from pm_statmech.log_partition.kaufman import torus
 from pm_statmech.log_partition.mean_fields import curie_weiss, fields_of_patterns
-from pm_statmech.log_partition.network_engines import Problem, torus_edges
+from pm_statmech.log_partition.network_engines import (
+    Problem,
+    bethe,
+    mean_field,
+    torus_edges,
+    tree_reweighted,
+)
 from pm_statmech.log_partition.networks import Network
 from pm_statmech.log_partition.restricted_boltzmann import layers
 from pm_statmech.log_partition.transfer_matrix import transfer
+from pm_statmech.log_partition.variational import messages
 
 from .conftest import RECORDS
 
+FAST = "FAST_COMPILE"
 SPINS = np.array([[1.0, -1.0], [-1.0, 1.0]])
 INTERACTIONS = {"spins": SPINS, "labels": np.eye(3), "scores": np.outer(range(3), range(3)) * 1.0}
 GRAPHS = {
@@ -298,6 +307,58 @@ def test_two_layers_are_spins():
     np.testing.assert_allclose(visible, p @ v, rtol=1e-12)
     np.testing.assert_allclose(hidden, p @ h, rtol=1e-12)
     np.testing.assert_allclose(products, np.einsum("s,si,sj->ij", p, v, h), rtol=1e-12)
+
+
+APPROXIMATIONS = {"naive_mean_field": mean_field, "bethe": bethe, "trw_upper": tree_reweighted}
+
+
+@pytest.mark.parametrize("name", APPROXIMATIONS)
+def test_records_of_approximations(name):
+    h = 0.2 * np.random.default_rng(3).normal(size=16)
+    problem = Problem(lattice(4, 4), uniform=False, without_field=False)
+    theta, K = pt.constant(of_field(h)), pt.constant(np.full(24, 0.3))
+    found = APPROXIMATIONS[name].compute(problem, theta, K).eval(mode="FAST_COMPILE")
+    assert found == pytest.approx(RECORDS["bounds_free4x4"]["value"][name], rel=1e-11)
+
+
+@pytest.mark.parametrize("graph", ["lattice", "all", "petersen", "tree"])
+@pytest.mark.parametrize("kind", INTERACTIONS)
+@pytest.mark.parametrize("strength", [0.1, 0.6])
+def test_bounds_are_bounds(graph, kind, strength):
+    network = network_on(GRAPHS[graph], INTERACTIONS[kind])
+    rng = np.random.default_rng(7)
+    theta, K = rng.normal(size=(network.n, network.q)), strength * rng.normal(size=network.m)
+    exact = by_transfer(network, theta, K)
+    problem = Problem(network, uniform=False, without_field=False)
+    logs = {}
+    for name, engine in APPROXIMATIONS.items():
+        symbols = pt.dmatrix(), pt.dvector()
+        log_z = engine.compute(problem, *symbols)
+        function = pytensor.function(symbols, [log_z, *pytensor.grad(log_z, symbols)], mode=FAST)
+        logs[name], of_theta, of_K = function(theta, K)
+        # the derivatives are those of the approximation
+        step = 1e-5 * rng.normal(size=network.m)
+        there, back = function(theta, K + step)[0], function(theta, K - step)[0]
+        assert of_K @ step == pytest.approx((there - back) / 2, rel=1e-4, abs=1e-10)
+        np.testing.assert_allclose(of_theta.sum(axis=1), 1.0, rtol=1e-10)
+    assert logs["naive_mean_field"] <= exact[0] + 1e-10
+    assert logs["trw_upper"] >= exact[0] - 1e-10
+    if graph == "tree":
+        for name in ("bethe", "trw_upper"):
+            assert logs[name] == pytest.approx(exact[0], rel=1e-10)
+    else:
+        assert logs["naive_mean_field"] < exact[0] < logs["trw_upper"]
+
+
+def test_messages_that_do_not_settle_are_nan():
+    network = network_on(nx.complete_graph(8), SPINS)
+    rng = np.random.default_rng(1)
+    J = 2.0 * rng.normal(size=network.m)
+    log_z, marginals, _ = messages(
+        of_field(0.3 * rng.normal(size=8)), J, SPINS, network.edges, np.ones(network.m)
+    )
+    assert np.isnan(log_z)
+    assert np.all(np.isnan(marginals))
 
 
 def test_orders_find_the_narrow_side():

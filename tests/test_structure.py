@@ -17,6 +17,7 @@ LAYERS = [
     ("statistics", "integer_support"),
     ("log_partition",),
     ("exponential_family",),
+    ("network_kernels",),
     ("distributions", "gibbs"),
     ("tempering", "explanation"),
     ("energy_function",),
@@ -42,7 +43,10 @@ MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "suppor
                "log_partition/frontier.py", "log_partition/transfer_matrix.py",
                "log_partition/transfer_in_logs.py", "log_partition/kaufman.py",
                "log_partition/mean_fields.py", "log_partition/restricted_boltzmann.py",
-               "log_partition/network_engines.py",
+               "log_partition/network_engines.py", "log_partition/variational.py",
+               "network_kernels/heat_bath.py", "network_kernels/clusters.py",
+               "network_kernels/block_gibbs.py", "network_kernels/chains.py",
+               "network_kernels/lattices.py", "network_kernels/moves.py",
                "losses/loss.py",
                "losses/location.py", "losses/margin.py", "losses/scoring.py"]  # fmt: skip
 

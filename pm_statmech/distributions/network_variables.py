@@ -23,13 +23,11 @@ from pymc.distributions.moments.means import _mean
 from pymc.distributions.shape_utils import implicit_size_from_params, rv_size_is_none
 from pymc.logprob.abstract import _logprob
 from pymc.pytensorf import normalize_rng_param
-from pytensor.raise_op import CheckAndRaise
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.random.utils import normalize_size_param
 
 from pm_statmech.distributions.constants import known
 from pm_statmech.distributions.graphs import Couplings, check_finite, check_states
-from pm_statmech.errors import NetworkError
 from pm_statmech.log_partition.network_engines import (
     MOST_BYTES,
     NetworkEngine,
@@ -40,15 +38,13 @@ from pm_statmech.log_partition.network_engines import (
 )
 from pm_statmech.log_partition.operations import CompiledFunction, dimensions
 from pm_statmech.log_partition.transfer_matrix import TransferDraws
+from pm_statmech.network_kernels.chains import ApproximateDraws
+from pm_statmech.network_kernels.clusters import equality_gain
 
 # what a model, and not a distribution, is told
 OF_THE_MODEL = {
     "rng", "dims", "initval", "total_size", "transform", "default_transform", "model",
 }  # fmt: skip
-NO_DRAW = CheckAndRaise(
-    NetworkError,
-    "exact draws of this network need a transfer matrix that does not fit into memory.",
-)
 
 _subclasses: WeakValueDictionary = WeakValueDictionary()
 
@@ -109,8 +105,9 @@ class NetworkRV(SymbolicRandomVariable):
 
     @classmethod
     def relative_error(cls, theta, K):
-        """None but rounding."""
-        return pt.zeros_like(K if cls.problem.uniform else K[..., 0])
+        """None but rounding of an exact engine, and of others nobody knows."""
+        none = pt.zeros_like(K if cls.problem.uniform else K[..., 0])
+        return none if cls.engine.exact else none + np.nan
 
     @classmethod
     def engine_said(cls) -> str:
@@ -121,6 +118,11 @@ class NetworkRV(SymbolicRandomVariable):
     def engine_bytes(cls) -> float:
         """What that takes of memory."""
         return cls.engine.cost(cls.problem)[1]
+
+    @classmethod
+    def draws_exactly(cls) -> bool:
+        """Whether tables of a transfer matrix fit into memory."""
+        return by_transfer_matrix.cost(cls.problem)[1] <= MOST_BYTES
 
     @classmethod
     def log_weight(cls, x, theta, K):
@@ -146,7 +148,7 @@ class NetworkRV(SymbolicRandomVariable):
 
     @classmethod
     def rv_op(cls, theta, K, *, size=None, rng=None):
-        """Draw by uniform numbers, back through a transfer matrix."""
+        """Draw back through a transfer matrix, or by many sweeps where that is too large."""
         theta, K = (pt.cast(pt.as_tensor_variable(p), "float64") for p in (theta, K))
         rng, size = normalize_rng_param(rng), normalize_size_param(size)
         next_rng, drawn = cls._draw(theta, K, size, rng)
@@ -154,15 +156,23 @@ class NetworkRV(SymbolicRandomVariable):
 
     @classmethod
     def _draw(cls, theta, K, size, rng):
-        network, sweep = cls.problem.network, cls.problem.sweep
-        if by_transfer_matrix.cost(cls.problem)[1] > MOST_BYTES:
-            next_rng, u = pt.random.uniform(size=cls.node_shape, rng=rng, return_next_rng=True)
-            return next_rng, pt.cast(NO_DRAW(u, pt.constant(False)), "int64")
-        on_edges = K[..., None] * pt.ones(network.m) if cls.problem.uniform else K
-        tables = (network.interaction, sweep.steps, sweep.further, sweep.sizes)
-        next_rng, found = drawn_rows(
-            TransferDraws(), [theta, on_edges, *tables], len(sweep.steps), size, rng
-        )
+        network = cls.problem.network
+        on_edges = K[..., None] * pt.ones((network.m,)) if cls.problem.uniform else K
+        if cls.draws_exactly():
+            sweep = cls.problem.sweep
+            tables = (network.interaction, sweep.steps, sweep.further, sweep.sizes)
+            next_rng, found = drawn_rows(
+                TransferDraws(), [theta, on_edges, *tables], len(sweep.steps), size, rng
+            )
+        else:
+            gain = equality_gain(network.interaction)
+            tables = (
+                network.interaction, np.nan if gain is None else gain, network.edges,
+                *network.neighbours,
+            )  # fmt: skip
+            next_rng, found = drawn_rows(
+                ApproximateDraws(), [theta, on_edges, *tables], network.n + 1, size, rng
+            )
         drawn = pt.constant(cls.values.astype("int64"))[pt.cast(found, "int64")]
         outer = [drawn.shape[k] for k in range(drawn.type.ndim - 1)]
         n_axes = len(outer) + len(cls.node_shape)

@@ -14,6 +14,7 @@
 `networks`                nodes of a few states coupled along edges, and `network_engines`, which
                           chooses among the fold, a transfer matrix and closed forms
 `transfer_matrix`         networks node by node, along the `frontier`; `transfer_in_logs`
+`variational`             approximations of networks: mean field, Bethe, tree-reweighted
 `kaufman`                 Kaufman's closed form for Ising spins on a periodic square lattice
 `mean_fields`             spins that all see each other: Curie-Weiss, and a few Hopfield patterns
 `restricted_boltzmann`    two layers, of which the smaller is summed over
@@ -27,9 +28,20 @@
 from pm_statmech.log_partition import jax_callbacks as jax_callbacks
 from pm_statmech.log_partition.network_engines import (
     NetworkEngine,
+    bethe,
     by_enumeration,
     by_kaufman,
     by_transfer_matrix,
+    mean_field,
+    tree_reweighted,
 )
 
-__all__ = ["NetworkEngine", "by_enumeration", "by_kaufman", "by_transfer_matrix"]
+__all__ = [
+    "NetworkEngine",
+    "bethe",
+    "by_enumeration",
+    "by_kaufman",
+    "by_transfer_matrix",
+    "mean_field",
+    "tree_reweighted",
+]

@@ -22,6 +22,11 @@ from pm_statmech.log_partition.frontier import Sweep, best_sweep
 from pm_statmech.log_partition.kaufman import log_z_of_torus
 from pm_statmech.log_partition.networks import Network
 from pm_statmech.log_partition.transfer_matrix import TransferMatrix
+from pm_statmech.log_partition.variational import (
+    MeanField,
+    Messages,
+    spanning_tree_probabilities,
+)
 
 # what nobody has to ask for: multiplications of one gradient (about a tenth of a second), and bytes
 OPERATIONS, BYTES = 2e8, 2**30
@@ -85,13 +90,15 @@ class NetworkEngine:
     ----------
     said
         in words; cost : Problem -> multiplications and bytes; refusal : Problem -> why not, or
-        None; compute : (Problem, theta (..., n, q), K (..., m) or (...)) -> log Z (...).
+        None; compute : (Problem, theta (..., n, q), K (..., m) or (...)) -> log Z (...); exact : to
+        rounding.
     """
 
     said: str
     cost: Callable[[Problem], tuple[float, float]]
     refusal: Callable[[Problem], str | None]
     compute: Callable
+    exact: bool = True
 
     def check(self, problem: Problem) -> None:
         """Raise NetworkError where it cannot serve, or would need more memory than there is."""
@@ -177,6 +184,38 @@ def _kaufman(problem: Problem, theta, K):
     return pt.switch(pt.ge(K, 0.0), log_z, np.nan)
 
 
+def _cost_of_messages(problem: Problem) -> tuple[float, float]:
+    # some hundred rounds
+    network = problem.network
+    return 200.0 * network.m * network.q**2, 16.0 * network.m * network.q
+
+
+def _mean_field(problem: Problem, theta, K):
+    network = problem.network
+    outputs: Any = Blockwise(MeanField())(
+        theta, _on_edges(problem, K), pt.constant(network.interaction),
+        *(pt.constant(v) for v in network.neighbours), pt.constant(network.edges),
+    )  # fmt: skip
+    return outputs[0]
+
+
+def _by_messages(problem: Problem, theta, K, rho):
+    network = problem.network
+    outputs: Any = Blockwise(Messages())(
+        theta, _on_edges(problem, K), pt.constant(network.interaction), pt.constant(network.edges),
+        pt.constant(rho),
+    )  # fmt: skip
+    return outputs[0]
+
+
+def _bethe(problem: Problem, theta, K):
+    return _by_messages(problem, theta, K, np.ones(problem.network.m))
+
+
+def _tree_reweighted(problem: Problem, theta, K):
+    return _by_messages(problem, theta, K, spanning_tree_probabilities(problem.network))
+
+
 by_enumeration = NetworkEngine(
     "enumeration", _cost_of_enumeration, _no_enumeration, _enumerate,
 )  # fmt: skip
@@ -186,6 +225,18 @@ by_transfer_matrix = NetworkEngine(
 by_kaufman = NetworkEngine(
     "Kaufman's closed form", lambda problem: (100.0 * max(problem.torus or (0,)), 0.0), _no_kaufman,
     _kaufman,
+)  # fmt: skip
+
+
+mean_field = NetworkEngine(
+    "mean field, a lower bound", _cost_of_messages, lambda problem: None, _mean_field, exact=False
+)
+bethe = NetworkEngine(
+    "Bethe's approximation", _cost_of_messages, lambda problem: None, _bethe, exact=False
+)
+tree_reweighted = NetworkEngine(
+    "tree-reweighted, an upper bound", _cost_of_messages, lambda problem: None, _tree_reweighted,
+    exact=False,
 )  # fmt: skip
 
 
@@ -217,8 +268,10 @@ def choose_engine(problem: Problem) -> NetworkEngine:
             f"no exact engine computes log Z of these {problem.network.n} nodes of "
             f"{problem.network.q} states and {problem.network.m} edges within {OPERATIONS:.2g} "
             f"multiplications a gradient and {BYTES / 2**20:.0f} MiB. {' '.join(said)} "
-            "log_partition=pms.log_partition.by_transfer_matrix insists on one; otherwise take a "
-            "sparser graph or fewer nodes."
+            "log_partition=pms.log_partition.by_transfer_matrix insists on one. Otherwise take "
+            "fewer nodes or edges, or an approximation of pms.log_partition, whose error nobody "
+            "knows: bethe, mean_field (a lower bound) or tree_reweighted (an upper bound), for "
+            "which ExchangeStep corrects."
         )
     return min(found, key=lambda pair: pair[0])[1]
 

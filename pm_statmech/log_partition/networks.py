@@ -12,12 +12,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
 import pytensor.tensor as pt
 
 from pm_statmech.errors import NetworkError
+
+
+class Neighbours(NamedTuple):
+    """Neighbours of node i, nodes[begins[i]:begins[i + 1]], and the edges to them."""
+
+    begins: np.ndarray
+    nodes: np.ndarray
+    edges: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +94,14 @@ class Network:
     def key(self) -> tuple:
         """Equal for equal networks."""
         return (self.n, self.edges.tobytes(), self.q, self.interaction.tobytes())
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """Of every node."""
+        ends, others = self.edges.T.ravel(), self.edges[:, ::-1].T.ravel()
+        order = np.argsort(ends, kind="stable")
+        begins = np.searchsorted(ends[order], np.arange(self.n + 1))
+        return Neighbours(begins, others[order], np.tile(np.arange(self.m), 2)[order])
 
     def as_spins(self, theta, K):
         """Fields (..., n), couplings (..., m) and constant (...) of spins -1, 1 for two states."""

@@ -23,6 +23,8 @@ Ann. Math. Statist. 41, 164-171, for forth and back; draws go back as theirs do.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numba import njit
 
@@ -241,21 +243,28 @@ def transfer(theta, K, G, edges, steps, further, sizes):
     return transfer_in_logs.forth_and_back(theta, K, G, steps, further, sizes)
 
 
-class TransferMatrix(CompiledFunction):
-    """Log Z, probabilities and mean interactions, see `transfer`."""
+class NetworkMoments(CompiledFunction):
+    """Log Z, probabilities (n, q) and mean interactions (m,) of potentials and couplings."""
 
-    gufunc_signature = "(n,q),(m),(q,q),(m,e),(t,c),(x,e),(s)->(),(n,q),(m)"
-    kernel = staticmethod(transfer)
-    version = VERSION
+    said: ClassVar[str]
 
     def pullback(self, inputs, outputs, cotangents):
         """Probabilities for theta and mean interactions for K; second derivatives by neither."""
         _, marginals, means = outputs
         if any(connected(cotangents)[1:]):
-            return self.no_derivatives(inputs, "second derivatives of a transfer matrix")
+            return self.no_derivatives(inputs, f"second derivatives of {self.said}")
         of_log_z = cotangents[0]
         constants = self.no_derivatives(inputs, "the network is a constant")[2:]
         return [of_log_z * marginals, of_log_z * means, *constants]
+
+
+class TransferMatrix(NetworkMoments):
+    """The same by `transfer`."""
+
+    gufunc_signature = "(n,q),(m),(q,q),(m,e),(t,c),(x,e),(s)->(),(n,q),(m)"
+    kernel = staticmethod(transfer)
+    version = VERSION
+    said = "a transfer matrix"
 
 
 class TransferDraws(CompiledFunction):

@@ -13,7 +13,7 @@ from scipy import stats
 
 import pm_statmech as pms
 from pm_statmech.errors import NetworkError
-from pm_statmech.log_partition import by_enumeration, by_kaufman, by_transfer_matrix
+from pm_statmech.log_partition import bethe, by_enumeration, by_kaufman, by_transfer_matrix
 
 from ..conftest import RECORDS, within
 
@@ -316,9 +316,10 @@ def test_mistakes_are_named(make, match):
         make()
 
 
-def test_draws_that_no_engine_gives():
-    torus = nx.grid_2d_graph(40, 40, periodic=True)
-    x = pms.Ising.dist(0.3, graph=torus)
-    assert np.isfinite(value(pm.logp(x, np.ones((40, 40)))))
-    with pytest.raises(NetworkError, match="exact draws"):
-        value(x)
+def test_approximations_say_that_they_are():
+    with pm.Model() as model:
+        J = pm.Normal("J")
+        pms.Ising("x", J, graph=LARGE, log_partition=bethe, observed=np.ones((40, 40)))
+    found = pms.explain(model, mode="FAST_COMPILE")
+    assert found.loc["x", "normaliser"] == "Bethe's approximation of 1600 nodes"
+    assert np.isnan(found.loc["x", "error"])
