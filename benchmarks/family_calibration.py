@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import logging
 import warnings
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,9 @@ from scipy import integrate, stats
 from scipy.special import gammaln, logsumexp
 
 import pm_statmech as pms
+from pm_statmech.log_partition.transfer_in_logs import draws
 
-N = 20
+N, N_STATES = 20, 60
 GRID = np.linspace(0, 1, 20_001)
 LINE = np.linspace(-400, 400, 40_001)
 COUNTS = np.arange(3000)
@@ -141,17 +143,63 @@ def random_power(normalised: bool = True) -> Simulator:
     return Simulator("random power", model, draw, energy)
 
 
+def five_spins(normalised: bool = True) -> Simulator:
+    """Ten couplings and five fields of spins that all see each other."""
+    i, j = np.triu_indices(5, 1)
+    states = np.array(list(product([-1.0, 1.0], repeat=5)))
+    pairs = states[:, i] * states[:, j]
+    graph = np.column_stack([i, j])
+    with pm.Model() as model:
+        J, h = pm.Normal("J", 0, 0.5, shape=10), pm.Normal("h", 0, 0.5, shape=5)
+        y = pm.Data("y", np.ones((N_STATES, 5)))
+        if normalised:
+            pms.Ising("likelihood", J, h, graph=graph, observed=y)
+        else:
+            pms.GibbsPotential("likelihood", -pt.sum(y[:, i] * y[:, j] * J) - pt.sum(y * h))
+
+    symbols = pt.dvector("J"), pt.dvector("h")
+    theta, K = pms.Ising.dist(*symbols, graph=graph).owner.inputs[2:]
+    parameters = pytensor.function(symbols, [theta, K], mode="FAST_COMPILE")
+    sweep = pms.Ising.dist(*symbols, graph=graph).owner.op.problem.sweep
+
+    def draw(rng):
+        J, h = rng.normal(0, 0.5, 10), rng.normal(0, 0.5, 5)
+        theta, K = parameters(J, h)
+        u = rng.random((N_STATES, len(sweep.steps)))
+        numbers = draws(
+            theta, K, np.array([[1.0, -1.0], [-1.0, 1.0]]), sweep.steps, sweep.further, sweep.sizes,
+            u,
+        )  # fmt: skip
+        return {"J": J, "h": h}, 2 * numbers - 1
+
+    def energy(p, y):
+        log_z = logsumexp(pairs @ p["J"] + states @ p["h"])
+        weight = np.sum(y[:, i] * y[:, j] @ p["J"]) + np.sum(y @ p["h"])
+        return -(weight - N_STATES * log_z * normalised)
+
+    return Simulator("five spins", model, draw, energy)
+
+
+MODELS = {
+    "interval": interval, "counts": conway_maxwell_poisson, "power": random_power,
+    "spins": five_spins,
+}  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--simulations", type=int, default=300, help="of each model")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--out", type=Path, default=Path("family_calibration"), help="folder")
+    parser.add_argument("--models", default=",".join(MODELS), help="which, and fixed powers")
     arguments = parser.parse_args()
+    chosen = [MODELS[name] for name in arguments.models.split(",")]
     logging.getLogger("pymc").setLevel(logging.ERROR)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    cases = [(one, 1.0, "") for one in (interval(), conway_maxwell_poisson(), random_power())]
-    cases += [(powered_gamma(beta), 1.0, "") for beta in (0.3, 1.0, 3.0)]
-    controls = [make(normalised=False) for make in (interval, conway_maxwell_poisson, random_power)]
+    cases = [(make(), 1.0, "") for make in chosen]
+    if random_power in chosen:
+        cases += [(powered_gamma(beta), 1.0, "") for beta in (0.3, 1.0, 3.0)]
+    controls = [make(normalised=False) for make in chosen]
     with warnings.catch_warnings(), compiled_once():
         warnings.simplefilter("ignore")
         sbc(cases, arguments.simulations, arguments.seed, arguments.out / "sbc.jsonl")

@@ -40,7 +40,13 @@ from pm_statmech.network_kernels.moves import heat_bath, swendsen_wang, wolff
 from pm_statmech.plots import plot_thermodynamics
 from pm_statmech.pointwise import compute_loss
 from pm_statmech.reporting import Finding, Verdict, report, verdict
-from pm_statmech.samplers import ExchangeStep, sample_annealed, sample_network, sample_tempered
+from pm_statmech.samplers import (
+    ExchangeStep,
+    HeatBathStep,
+    sample_annealed,
+    sample_network,
+    sample_tempered,
+)
 from pm_statmech.statistics import quantile_constraints
 from pm_statmech.stats import (
     ExpectedLoss,
@@ -80,6 +86,7 @@ __all__ = [
     "GeneralizedInverseGaussian",
     "GibbsLoss",
     "GibbsPotential",
+    "HeatBathStep",
     "Hopfield",
     "Integers",
     "Interval",

@@ -1,5 +1,7 @@
 """Chains on networks against exact means, and posteriors without log Z against those with it."""
 
+from itertools import product
+
 import arviz as az
 import networkx as nx
 import numpy as np
@@ -198,3 +200,89 @@ def test_the_exchange_step_refuses():
         pms.Ising("x", 0.1 * k, graph=TORUS, observed=state_with_sum(76))
         with pytest.raises(NetworkError, match="k is discrete"):
             pms.ExchangeStep()
+
+
+SQUARE = nx.grid_2d_graph(3, 3)
+NOISY = np.random.default_rng(1).normal(size=(3, 3))
+
+
+def listed_means(weight):
+    """Means of nine spins by all 512 states, in the field of a function of (512, 3, 3)."""
+    x = np.array(list(product([-1.0, 1.0], repeat=9)))
+    number = {v: k for k, v in enumerate(SQUARE)}
+    exponents = weight(x.reshape(-1, 3, 3))
+    for u, v in SQUARE.edges:
+        exponents = exponents + 0.4 * x[:, number[u]] * x[:, number[v]]
+    p = np.exp(exponents - exponents.max())
+    return (p / p.sum() @ x).reshape(3, 3)
+
+
+def by_node(x):
+    pm.Normal("y", x, 1.0, observed=NOISY)
+    return lambda x: -0.5 * np.sum((NOISY - x) ** 2, axis=(1, 2))
+
+
+def by_sum(x):
+    pm.Normal("y", x.sum(), 2.0, observed=1.7)
+    return lambda x: -0.5 * ((1.7 - x.sum(axis=(1, 2))) / 2) ** 2
+
+
+def by_neighbours(x):
+    pm.Potential("smooth", -0.3 * (x[0] * x[2] + x[1]) ** 2)
+    return lambda x: -0.3 * np.sum((x[:, 0] * x[:, 2] + x[:, 1]) ** 2, axis=1)
+
+
+@pytest.mark.parametrize("rest", [by_node, by_sum, by_neighbours])
+def test_latent_spins(rest):
+    with pm.Model() as model:
+        x = pms.Ising("x", 0.4, graph=SQUARE)
+        weight = rest(x)
+        step = pms.HeatBathStep([x], compile_kwargs={"mode": "FAST_COMPILE"})
+        assert step.by_node == (rest is by_node)
+        draws = 2000 if step.by_node else 400
+        dt = pm.sample(
+            draws, tune=50, chains=2, cores=1, step=step, random_seed=1, progressbar=False,
+            compute_convergence_checks=False,
+        )  # fmt: skip
+    error = az.mcse(dt)["x"].values
+    found = dt.posterior["x"].mean(("chain", "draw")).values
+    assert np.all(np.abs(found - listed_means(weight)) < 5.5 * error)
+    # control: without the rest of the model they are others
+    assert np.any(np.abs(found - listed_means(lambda x: 0.0)) > 5.5 * error)
+    assert 0 < float(dt.sample_stats["moved"].mean()) < 1
+    with model:
+        _, chosen = pm.sampling.mcmc.assign_step_methods(model)
+    assert list(chosen) == [pms.HeatBathStep]
+
+
+def test_a_latent_network_with_its_coupling():
+    """Labels of noisy pixels with unknown levels and coupling: all steps together."""
+    rng = np.random.default_rng(3)
+    graph = nx.grid_2d_graph(5, 5)
+    labels = (np.arange(5) > 1).astype(int) * np.ones((5, 1), dtype=int)
+    y = np.array([-1.0, 1.0])[labels] + 0.4 * rng.normal(size=(5, 5))
+    with pm.Model() as model:
+        coupling = pm.HalfNormal("coupling", 1.0)
+        levels = pm.Normal("levels", [-1.0, 1.0], 0.5, shape=2)
+        x = pms.Potts("x", coupling, q=2, graph=graph)
+        pm.Normal("y", levels[x], 0.4, observed=y)
+        dt = pm.sample(
+            200, tune=200, chains=2, cores=1, random_seed=1, progressbar=False,
+            compute_convergence_checks=False,
+        )  # fmt: skip
+        _, chosen = pm.sampling.mcmc.assign_step_methods(model)
+    assert pms.HeatBathStep in chosen
+    np.testing.assert_array_equal(dt.posterior["x"].mean(("chain", "draw")) > 0.5, labels == 1)
+    low, high = dt.posterior["levels"].mean(("chain", "draw")).values
+    assert low < -0.7
+    assert high > 0.7
+
+
+def test_the_heat_bath_step_refuses():
+    with pm.Model():
+        b = pm.Bernoulli("b", 0.5)
+        with pytest.raises(NetworkError, match="b is not a variable on a network"):
+            pms.HeatBathStep([b])
+        several = pms.Ising("several", 0.1, graph=SQUARE, shape=(2, 3, 3))
+        with pytest.raises(NetworkError, match="batch of networks"):
+            pms.HeatBathStep([several])
