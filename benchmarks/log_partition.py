@@ -4,8 +4,14 @@
 
 Milliseconds of log Z with all means and pair means (its gradient) in one compiled call, median of
 repeats after a warm-up: by `Family`, which folds; by `logsumexp(T @ eta)` in PyTensor's numba mode;
-and, where it is installed, by JAX's automatic gradient of the sum over both halves. After each,
-how many times longer than ours it took.
+and, where it is installed, by JAX's automatic gradient of the sum over both halves; and by a loop
+in numba over all states in the order of a Gray code. After each, how many times longer than ours it
+took.
+
+Then milliseconds of log Z with all means of Ising spins on free square lattices, by the transfer
+matrix in one compiled call, and how many times longer the tree decomposition of dwave-samplers
+takes for log Z, and for log Z with marginals, in the same order of nodes; and microseconds of log Z
+with its gradient on a torus by Kaufman's closed form.
 
 Then microseconds of A with E[T] of families on an interval or all counts, in one compiled call; and
 how many times longer SciPy takes, with `quad` or a sum of a thousand terms for A and for each of
@@ -16,12 +22,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from time import perf_counter
 
+import networkx as nx
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from numba import njit
 from scipy.integrate import quad
 from scipy.special import gammaln, logsumexp
 
@@ -103,6 +112,94 @@ def milliseconds(function: Callable, eta: np.ndarray) -> float:
     return 1e3 * median(times)
 
 
+@njit
+def gray_code(h, J):
+    """Log Z, means and pair means of spins, one flip a state."""
+    n = len(h)
+    x = -np.ones(n)
+    energy = -np.sum(h)
+    fields = h - np.sum(J, axis=1)
+    for i in range(n):
+        for j in range(i):
+            energy += J[i, j]
+    total, means, pairs = 0.0, np.zeros(n), np.zeros((n, n))
+    shift = np.sum(np.abs(h)) + 0.5 * np.sum(np.abs(J))
+    for k in range(2**n):
+        if k > 0:
+            bit = 0
+            while not (k >> bit) & 1:
+                bit += 1
+            energy -= 2.0 * x[bit] * fields[bit]
+            x[bit] = -x[bit]
+            for j in range(n):
+                fields[j] += 2.0 * x[bit] * J[bit, j]
+        p = np.exp(energy - shift)
+        total += p
+        for i in range(n):
+            means[i] += p * x[i]
+            for j in range(i):
+                pairs[i, j] += p * x[i] * x[j]
+    return np.log(total) + shift, means / total, pairs / total
+
+
+def by_gray_code(n: int) -> Callable:
+    """One state after another, in numba."""
+    rows, columns = np.triu_indices(n, 1)
+
+    def function(eta):
+        J = np.zeros((n, n))
+        J[rows, columns] = eta[n:]
+        return gray_code(eta[:n], J + J.T)
+
+    return function
+
+
+def lattices(widths: list[int]) -> None:
+    """Print the tables of square lattices and tori."""
+    try:
+        import dimod
+        from dwave.samplers import TreeDecompositionSampler
+    except ModuleNotFoundError:
+        dimod = None
+    print(
+        f"{'lattice':>8} {'ours ms':>9} {'tree ms':>9} {'ratio':>6} {'marginals':>10} {'ratio':>6}"
+    )
+    for width in widths:
+        graph = nx.grid_2d_graph(width, width)
+        K = pt.vector("K", shape=(len(graph.edges),))
+        x = pms.Ising.dist(K, graph=graph, log_partition=pms.log_partition.by_transfer_matrix)
+        log_z = x.owner.op.log_partition(*x.owner.inputs[2:])
+        ours = pytensor.function([K], [log_z, pytensor.grad(log_z, K)], mode="NUMBA")
+        at = np.random.default_rng(width).normal(size=len(graph.edges))
+        own = milliseconds(ours, at)
+        line = f"{width:8d} {own:9.3f}"
+        if dimod is not None:
+            number = {v: k for k, v in enumerate(graph)}
+            couplings = {
+                (number[u], number[v]): -J for (u, v), J in zip(graph.edges, at, strict=True)
+            }
+            model = dimod.BinaryQuadraticModel.from_ising({}, couplings)
+            for marginals in (False, True):
+                peer = partial(
+                    TreeDecompositionSampler().sample, model, beta=1.0, num_reads=1,
+                    marginals=marginals, elimination_order=list(range(width**2)),
+                )  # fmt: skip
+                found = peer().info["log_partition_function"]
+                np.testing.assert_allclose(found, ours(at)[0], rtol=1e-10)
+                took = milliseconds(lambda at, peer=peer: peer(), at)
+                line += f" {took:9.1f} {took / own:6.0f}"
+        print(line, flush=True)
+    print(f"{'torus':>8} {'us':>9}")
+    for size in (8, 16, 32, 64):
+        beta = pt.scalar("beta")
+        graph = nx.grid_2d_graph(size, size, periodic=True)
+        x = pms.Ising.dist(beta, graph=graph)
+        log_z = x.owner.op.log_partition(*x.owner.inputs[2:])
+        ours = pytensor.function([beta], [log_z, pytensor.grad(log_z, beta)], mode="NUMBA")
+        ours.trust_input = True
+        print(f"{size:8d} {1e3 * milliseconds(ours, np.array(0.43)):9.1f}", flush=True)
+
+
 def gamma_by_quad(eta: np.ndarray) -> tuple[float, float, float]:
     """A and E[log x], E[x] of a gamma distribution by SciPy's `quad`."""
 
@@ -152,17 +249,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--spins", default="10,12,14,16,20", help="numbers of spins")
-    sizes = [int(n) for n in parser.parse_args().spins.split(",")]
-    print(f"{'spins':>5} {'fold ms':>9} {'logsumexp':>10} {'ratio':>6} {'JAX':>9} {'ratio':>6}")
+    parser.add_argument("--widths", default="10,12,14", help="of free lattices")
+    arguments = parser.parse_args()
+    sizes = [int(n) for n in arguments.spins.split(",")]
+    print(
+        f"{'spins':>5} {'fold ms':>9} {'logsumexp':>10} {'ratio':>6} {'JAX':>9} {'ratio':>6} "
+        f"{'Gray':>9} {'ratio':>6}"
+    )
     for n in sizes:
         rng = np.random.default_rng(n)
         eta = np.concatenate([0.3 * rng.normal(size=n), rng.normal(size=n * (n - 1) // 2) / n**0.5])
         ours = folded(n)
         own = milliseconds(ours, eta)
         line = f"{n:5d} {own:9.3f}"
-        for peer in (summed, by_jax):
+        for peer in (summed, by_jax, by_gray_code):
             try:
-                other = peer(n) if n <= LARGEST_SUM or peer is by_jax else None
+                other = peer(n) if n <= LARGEST_SUM or peer is not summed else None
             except ModuleNotFoundError:
                 other = None
             if other is None:
@@ -172,6 +274,7 @@ def main() -> None:
             took = milliseconds(other, eta)
             line += f" {took:9.3f} {took / own:6.1f}"
         print(line, flush=True)
+    lattices([int(w) for w in arguments.widths.split(",")])
     numbers()
 
 

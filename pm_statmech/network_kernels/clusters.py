@@ -9,8 +9,11 @@ independently of all others. Given the bonds, the states of clusters are indepen
 a probability in proportion to exp(sum of theta_i(s) over its nodes), and any fields are allowed.
 Swendsen and Wang draw all clusters, Wolff that of one node.
 
+Clusters are found by Rem's union of sets, in which nodes point to smaller ones.
+
 Sources: Fortuin and Kasteleyn (1972), Physica 57, 536-564; Swendsen and Wang (1987), Phys. Rev.
-Lett. 58, 86-88; Wolff (1989), Phys. Rev. Lett. 62, 361-364.
+Lett. 58, 86-88; Wolff (1989), Phys. Rev. Lett. 62, 361-364; Dijkstra (1976), A Discipline of
+Programming, chapter 23, for Rem's union.
 """
 
 from __future__ import annotations
@@ -28,12 +31,20 @@ def equality_gain(interaction: np.ndarray) -> float | None:
 
 
 @njit(cache=True)
-def _root(parents, i):
-    """Representative of a node's cluster; paths are halved on the way."""
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = parents[i]
-    return i
+def _join(parents, i, j):
+    """Make two nodes' clusters one, by Rem's algorithm; no parent has a larger number."""
+    of_i, of_j = parents[i], parents[j]
+    while of_i != of_j:
+        if of_i > of_j:
+            parents[i] = of_j
+            if i == of_i:
+                return
+            i, of_i = of_i, parents[of_i]
+        else:
+            parents[j] = of_i
+            if j == of_j:
+                return
+            j, of_j = of_j, parents[of_j]
 
 
 @njit(cache=True)
@@ -71,9 +82,7 @@ def swendsen_wang(x, theta, bonds, ends, u_bonds, u):
         active[n_active] = e
         n_active += (x[ends[e, 0]] == x[ends[e, 1]]) & (u_bonds[e] < bonds[e])
     for k in range(n_active):
-        i, j = _root(parents, ends[active[k], 0]), _root(parents, ends[active[k], 1])
-        # the smaller number stays, so that the first node of a cluster represents it
-        parents[max(i, j)] = min(i, j)
+        _join(parents, ends[active[k], 0], ends[active[k], 1])
     # a parent has a smaller number, and is flat already
     for i in range(n):
         parents[i] = parents[parents[i]]
