@@ -35,6 +35,7 @@ from pm_statmech.distributions import (
 from pm_statmech.explanation import explain
 from pm_statmech.exponential_family import Family
 from pm_statmech.gibbs import GibbsLoss, GibbsPotential
+from pm_statmech.learning import maximum_likelihood_layers, persistent_chains_layers
 from pm_statmech.minimum import Minimum, minimise
 from pm_statmech.network_kernels.moves import heat_bath, swendsen_wang, wolff
 from pm_statmech.plots import plot_thermodynamics
@@ -120,9 +121,11 @@ __all__ = [
     "log_partition",
     "loo",
     "losses",
+    "maximum_likelihood_layers",
     "mbar",
     "minimise",
     "modes",
+    "persistent_chains_layers",
     "plot_thermodynamics",
     "quantile_constraints",
     "report",

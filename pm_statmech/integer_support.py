@@ -41,6 +41,10 @@ def integer_bounds(rv: TensorVariable) -> tuple[np.ndarray, np.ndarray]:
     op = rv.owner.op
     low: np.ndarray | float | None = -np.inf
     high: np.ndarray | float | None = np.inf
+    # on a network nodes change one at a time; values between theirs have probability 0
+    of_nodes = getattr(op, "values", None)
+    if hasattr(op, "node_shape") and of_nodes is not None:
+        return np.asarray(np.min(of_nodes), float), np.asarray(np.max(of_nodes), float)
     if getattr(op, "ndim_supp", 0) > 0:
         raise UnsupportedVariableError(
             f"{rv.name!r} is a discrete vector whose entries move together "

@@ -16,6 +16,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SWAPS = "[ok] Neighbouring rungs swap"
 SAID = {
     "attitudes.py": "944 voters: the sign of",
+    "bars_and_stripes.py": "what is remembered in 100%",
     "children.py": "nu is above 1, so under-dispersed, in 100.0% of the draws",
     "diabetes.py": SWAPS,
     "expert.py": "maximum entropy               11.00     0.100     0.100     3.132",

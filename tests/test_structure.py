@@ -18,6 +18,7 @@ LAYERS = [
     ("log_partition",),
     ("exponential_family",),
     ("network_kernels",),
+    ("learning",),
     ("distributions", "gibbs"),
     ("tempering", "explanation"),
     ("energy_function",),
@@ -46,7 +47,8 @@ MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "suppor
                "log_partition/network_engines.py", "log_partition/variational.py",
                "network_kernels/heat_bath.py", "network_kernels/clusters.py",
                "network_kernels/block_gibbs.py", "network_kernels/chains.py",
-               "network_kernels/lattices.py", "network_kernels/moves.py",
+               "network_kernels/lattices.py", "learning.py",
+               "network_kernels/moves.py",
                "losses/loss.py",
                "losses/location.py", "losses/margin.py", "losses/scoring.py"]  # fmt: skip
 

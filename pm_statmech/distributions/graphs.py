@@ -51,10 +51,15 @@ def nodes_of_graph(graph) -> Nodes:
                 "the graph is directed or has parallel edges: take a networkx.Graph."
             )
         labels = list(graph)
+        if not labels:
+            raise NetworkError("the graph has no node.")
         shape: tuple[int, ...] = (len(labels),)
         if set(labels) == set(range(len(labels))):
             labels = list(range(len(labels)))
-        elif all(isinstance(v, tuple) and len(v) == 2 for v in labels):
+        elif all(
+            isinstance(v, tuple) and len(v) == 2 and all(isinstance(k, int | np.integer) for k in v)
+            for v in labels
+        ):
             rows, columns = (1 + max(v[k] for v in labels) for k in range(2))
             full = [(r, c) for r in range(rows) for c in range(columns)]
             if set(full) == set(labels):
@@ -68,6 +73,8 @@ def nodes_of_graph(graph) -> Nodes:
             f"graph is an array of {edges.dtype} of shape {edges.shape}: it is a networkx.Graph, "
             "or (m, 2) node numbers, an edge a row."
         )
+    if not len(edges):
+        raise NetworkError("graph has no edge, and so nobody knows how many nodes.")
     return Nodes((int(edges.max()) + 1,), edges.astype(np.int64))
 
 
@@ -104,12 +111,19 @@ def couplings_on(graph, coupling) -> Couplings:
         if coupling.type.ndim == 0:
             return Couplings(nodes, coupling, True)
         m = len(nodes.edges)
+        constant = known(coupling)
+        if constant is not None and constant.shape[-2:] == (nodes.n, nodes.n):
+            raise NetworkError(
+                "coupling is a matrix (n, n) and there is a graph: give the matrix alone, or one "
+                "entry an edge of the graph."
+            )
         if shape[-1] not in (m, None):
             raise NetworkError(
                 f"coupling has {shape[-1]} entries and the graph {m} edges: give a number, or one "
                 "entry an edge."
             )
-        return Couplings(nodes, coupling, False)
+        lengths = (*[None] * (coupling.type.ndim - 1), m)
+        return Couplings(nodes, pt.specify_shape(coupling, lengths), False)
     if coupling.type.ndim < 2 or shape[-1] != shape[-2] or shape[-1] is None:
         raise NetworkError(
             f"coupling has shape {shape}: without graph= it is a symmetric matrix (n, n) of known "
@@ -138,17 +152,44 @@ def couplings_on(graph, coupling) -> Couplings:
     return Couplings(Nodes((n,), np.column_stack([i, j])), coupling[..., i, j], False)
 
 
+def on_nodes(nodes: Nodes, value, name: str, core: tuple[int, ...]):
+    """Value (..., n, *core) of one with the nodes' own shape (..., *shape, *core), or with n.
+
+    Raises
+    ------
+    NetworkError
+        other lengths.
+    """
+    n_core = len(core)
+    lengths = value.type.shape
+    own = (*nodes.shape, *core)
+
+    def fits(wanted):
+        here = lengths[len(lengths) - len(wanted) :]
+        return len(here) == len(wanted) and all(
+            a in (b, None) for a, b in zip(here, wanted, strict=True)
+        )
+
+    if fits(own):
+        # lengths that are not known yet are looked at when they are
+        n_batch = len(lengths) - len(own)
+        value = pt.specify_shape(value, (*[None] * n_batch, *own))
+        batch = [value.shape[k] for k in range(n_batch)]
+        return pt.reshape(value, (*batch, nodes.n, *core), ndim=n_batch + 1 + n_core)
+    if fits((nodes.n, *core)):
+        return pt.specify_shape(value, (*[None] * (len(lengths) - 1 - n_core), nodes.n, *core))
+    more = f" and {core[0]} states" if core else ""
+    raise NetworkError(
+        f"{name} has shape {lengths}, and the network nodes of shape {nodes.shape}{more}."
+    )
+
+
 def field_on(nodes: Nodes, field, name: str = "field"):
     """Field of every node (..., n), of a number or one with the nodes' shape."""
     field = check_finite(name, field)
-    n_axes = len(nodes.shape)
-    if n_axes > 1 and field.type.ndim >= n_axes:
-        batch = [field.shape[k] for k in range(field.type.ndim - n_axes)]
-        field = pt.reshape(field, (*batch, nodes.n), ndim=len(batch) + 1)
-    length = field.type.shape[-1] if field.type.ndim else 1
-    if length not in (1, nodes.n, None):
-        raise NetworkError(f"{name} has {length} entries and the network {nodes.n} nodes.")
-    return field * pt.ones(nodes.n) if field.type.ndim == 0 or length == 1 else field
+    if field.type.ndim == 0 or field.type.shape[-1] == 1:
+        return field * pt.ones(nodes.n)
+    return on_nodes(nodes, field, name, ())
 
 
 def potentials_on(nodes: Nodes, field, q: int, name: str = "field"):
@@ -159,16 +200,8 @@ def potentials_on(nodes: Nodes, field, q: int, name: str = "field"):
     if field.type.shape[-1] not in (q, None):
         raise NetworkError(f"{name} has {field.type.shape[-1]} entries a node for {q} states.")
     if field.type.ndim == 1:
-        return field * pt.ones((nodes.n, 1))
-    n_axes = len(nodes.shape)
-    if n_axes > 1:
-        batch = [field.shape[k] for k in range(field.type.ndim - n_axes - 1)]
-        field = pt.reshape(field, (*batch, nodes.n, q), ndim=len(batch) + 2)
-    if field.type.shape[-2] not in (nodes.n, None):
-        raise NetworkError(
-            f"{name} has {field.type.shape[-2]} rows and the network {nodes.n} nodes."
-        )
-    return field
+        return pt.specify_shape(field, (q,)) * pt.ones((nodes.n, 1))
+    return on_nodes(nodes, field, name, (q,))
 
 
 def check_states(name: str, observed, values, shape: tuple[int, ...]) -> None:
@@ -179,9 +212,16 @@ def check_states(name: str, observed, values, shape: tuple[int, ...]) -> None:
     name
         of the distribution; values : states of a node; shape : of all nodes together.
     """
-    if observed is None or isinstance(observed, Variable):
+    if observed is None:
         return
+    if isinstance(observed, Variable):
+        if not hasattr(observed, "get_value"):
+            return
+        # what pm.Data holds now
+        observed = observed.get_value()
     data = np.asarray(observed)
+    if not np.issubdtype(data.dtype, np.number) and data.dtype != bool:
+        raise NetworkError(f"observed holds {data.dtype}: states of {name} are numbers.")
     if np.ma.isMaskedArray(observed) or not np.all(np.isfinite(data)):
         raise NetworkError(
             f"{name} has missing entries in observed: a node that was not seen has to be summed "

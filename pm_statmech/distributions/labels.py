@@ -54,6 +54,8 @@ class Potts(NetworkDistribution):
     @classmethod
     def dist(cls, coupling, field=0.0, *, q, beta=1.0, graph=None, log_partition=None, **kwargs):
         """Return the variable without a model."""
+        if not isinstance(q, int | np.integer):
+            raise NetworkError(f"q = {q}: it is a number of labels, two or more.")
         couplings = couplings_on(graph, coupling)
         params, kind = in_network(
             cls.__name__, couplings, potentials_on(couplings.nodes, field, q), np.arange(q),

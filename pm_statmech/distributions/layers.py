@@ -67,6 +67,7 @@ class LayersRV(SymbolicRandomVariable):
 @_logprob.register(LayersRV)
 def _layers_logp(op, values, rng, size, W, b, c, **kwargs):
     [v] = values
+    v = pt.specify_shape(v, (*[None] * (v.type.ndim - 1), *op.node_shape))
     log_p = log_weight(v, W, b, c) - op.log_partition(W, b, c)
     return pt.switch(pt.all(pt.eq(v, 0) | pt.eq(v, 1), axis=-1), log_p, -np.inf)
 
@@ -78,6 +79,7 @@ def _layers_support_point(op, rv, rng, size, W, b, c):
 
 @_mean.register(LayersRV)
 def _layers_mean(op, rv, rng, size, W, b, c):
+    b = b + pt.zeros_like(op.log_partition(W, b, c))[..., None]
     return pt.broadcast_to(pytensor.grad(pt.sum(op.log_partition(W, b, c)), b), rv.shape)
 
 

@@ -169,17 +169,14 @@ def _variable_of(memory: Memory, name: str) -> type[MemoryRV]:
 
 def _params(memory: Memory, beta, field):
     """Beta, and beta times the field of every spin."""
-    beta = check_finite("beta", beta)
     constant = known(beta)
-    if constant is not None and not np.all(constant > 0):
-        raise NetworkError(f"beta = {constant}: an inverse temperature is positive here.")
     largest = 1.0 if constant is None else float(np.max(constant))
     if memory.terms(largest) > MOST_TERMS:
         p, n = memory.patterns.shape
         raise NetworkError(
             f"{p} patterns on {n} spins take a grid of {memory.terms(largest):.2g} terms at beta = "
-            f"{largest:g}, more than {MOST_TERMS:.0g}. Take fewer patterns, or Ising with the "
-            "coupling patterns.T @ patterns / n, which is enumerated to 24 spins."
+            f"{largest:g}, more than {MOST_TERMS:.0g}. Take fewer patterns, or fewer spins: up to "
+            f"{MOST_ENUMERATED} are enumerated."
         )
     return [beta, beta[..., None] * field_on(Nodes((memory.n,), np.empty((0, 2))), field)]
 
@@ -239,6 +236,7 @@ class MagnetRV(SymbolicRandomVariable):
 @_logprob.register(MagnetRV)
 def _magnet_logp(op, values, rng, size, beta, field, **kwargs):
     [x] = values
+    x = pt.specify_shape(x, (*[None] * (x.type.ndim - 1), *op.node_shape))
     M = pt.sum(x, axis=-1)
     log_p = beta * pt.sqr(M) / (2.0 * op.node_shape[0]) + field * M - op.log_partition(beta, field)
     return pt.switch(pt.all(pt.eq(pt.abs(x), 1), axis=-1), log_p, -np.inf)
@@ -252,6 +250,7 @@ def _magnet_support_point(op, rv, rng, size, beta, field):
 
 @_mean.register(MagnetRV)
 def _magnet_mean(op, rv, rng, size, beta, field):
+    field = field + pt.zeros_like(op.log_partition(beta, field))
     mean = pytensor.grad(pt.sum(op.log_partition(beta, field)), field) / op.node_shape[0]
     return pt.broadcast_to(mean[..., None], rv.shape)
 
@@ -310,6 +309,10 @@ class Hopfield(NetworkDistribution):
         constant = known(patterns)
         if constant is None or constant.ndim != 2 or not np.all(np.isfinite(constant)):
             raise NetworkError("patterns are constants (p, n). Random ones go into Ising.")
+        beta = check_finite("beta", beta)
+        cold = known(beta)
+        if cold is not None and not np.all(cold > 0):
+            raise NetworkError(f"beta = {cold}: an inverse temperature is positive here.")
         n = constant.shape[1]
         memory = Memory(constant.astype(float), one_field=False)
         if n <= MOST_ENUMERATED and 2.0**n < 100.0 * memory.terms(1.0):
@@ -366,7 +369,7 @@ class CurieWeiss(NetworkDistribution):
     @classmethod
     def dist(cls, n: int, beta=1.0, field=0.0, **kwargs):
         """Return the variable without a model."""
-        if int(n) != n or n < 2:
-            raise NetworkError(f"n = {n}: take two spins or more.")
+        if not (isinstance(n, int | np.integer) and n >= 2):
+            raise NetworkError(f"n = {n}: it is a number of spins, two or more.")
         params = [check_finite("beta", beta), check_finite("field", field)]
         return super().dist(params, kind=magnet_of(int(n)), **kwargs)

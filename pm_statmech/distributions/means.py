@@ -62,7 +62,7 @@ def _conway_maxwell_poisson_mean(op, rv, rng, size, log_lam, nu):
 def _endless_zeta_mean(op, rv, rng, size, s):
     # infinite unless s > 2
     finite = pt.exp(op.log_partition(pt.maximum(s - 1.0, 1.0)) - op.log_partition(s))
-    return maybe_resize(pt.switch(pt.gt(s, 2.0), finite, np.nan), size)
+    return maybe_resize(pt.switch(pt.gt(s, 2.0), finite, np.inf), size)
 
 
 @_mean.register(TruncatedExponentialRV)

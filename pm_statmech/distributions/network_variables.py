@@ -90,7 +90,8 @@ class NetworkRV(SymbolicRandomVariable):
 
     @classmethod
     def flat(cls, x):
-        """States of all nodes along one axis (..., n)."""
+        """States of all nodes along one axis (..., n); another shape is an error."""
+        x = pt.specify_shape(x, (*[None] * (x.type.ndim - len(cls.node_shape)), *cls.node_shape))
         if len(cls.node_shape) == 1:
             return x
         return pt.reshape(
@@ -183,7 +184,7 @@ def kind_of_network(
     problem: Problem, engine: NetworkEngine, values, shape: tuple[int, ...], name: str
 ) -> type[NetworkRV]:
     """Class of the variables of a network; one a network, so that equal graphs are merged."""
-    key = (problem.network.key, problem.uniform, engine.said, tuple(values), shape, name)
+    key = (problem.network.key, problem.uniform, engine, tuple(values), shape, name)
     found = _subclasses.get(key)
     if found is None:
         core = ",".join(f"s{k}" for k in range(len(shape)))
@@ -262,8 +263,11 @@ def _network_support_point(op, rv, rng, size, theta, K):
 
 @_mean.register(NetworkRV)
 def _network_mean(op, rv, rng, size, theta, K):
-    # the probability of a state is the derivative of log Z by its potential
-    probabilities = pytensor.grad(pt.sum(op.log_partition(theta, K)), theta)
+    # the probability of a state is the derivative of log Z by its potential, one for each of a
+    # batch of couplings; on a torus without a field nothing depends on it, and spins are 0
+    theta = theta + pt.zeros_like(op.log_partition(theta, K))[..., None, None]
+    log_z = op.log_partition(theta, K)
+    probabilities = pytensor.grad(pt.sum(log_z), theta, disconnected_inputs="ignore")
     mean = pt.dot(probabilities, pt.constant(op.values))
     mean = pt.reshape(
         mean, (*[theta.shape[k] for k in range(theta.type.ndim - 2)], *op.node_shape),

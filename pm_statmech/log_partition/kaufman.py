@@ -26,8 +26,10 @@ from pm_statmech.log_partition.operations import CompiledFunction, connected
 
 # couplings below which the two lowest orders of the series at 0 are exact
 SMALL = 1e-9
+# couplings above which lines of spins never break: exp(-4 LARGE) is 0, and squares do not overflow
+LARGE = 150.0
 # raise this when the compiled code changes: the disk cache knows nothing of it
-VERSION = 1
+VERSION = 2
 
 
 @njit(cache=True, error_model="numpy")
@@ -44,6 +46,16 @@ def torus(K, between, n, m):
     """
     sign_K, sign_between = np.sign(K), np.sign(between)
     K, between = abs(K), abs(between)
+    if K > LARGE or between > LARGE:
+        # lines of spins that are all equal, coupled to the next by as many couplings
+        strong, weak, length, lines = (K, between, n, m) if K > LARGE else (between, K, m, n)
+        t = np.tanh(length * weak)
+        log_2_cosh = length * weak + np.log1p(np.exp(-2.0 * length * weak))
+        log_z = n * m * strong + lines * log_2_cosh + np.log1p(t**lines)
+        of_weak = n * m * (t + t ** (lines - 1)) / (1.0 + t**lines)
+        if K > LARGE:
+            return log_z, sign_K * n * m, sign_between * of_weak
+        return log_z, sign_K * of_weak, sign_between * n * m
     if K < SMALL or between < SMALL:
         # rings, or spins, by themselves: the other coupling is of no consequence
         rings, length, k = (m, n, K) if between < SMALL else (n, m, between)

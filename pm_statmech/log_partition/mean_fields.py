@@ -28,8 +28,9 @@ from pm_statmech.log_partition.operations import CompiledFunction, connected
 
 # of Gaussians of unit width: the rule's relative error is 2 exp(-2 pi^2 / STEP^2), below 1e-17
 STEP, TAIL = 0.7, 9.0
+MOST_TERMS = 2e8
 # raise this when the compiled code changes: the disk cache knows nothing of it
-VERSION = 1
+VERSION = 2
 
 
 def log_terms(n: int, beta, field):
@@ -96,6 +97,9 @@ def fields_of_patterns(beta, field, patterns, counts):
         return np.nan, np.nan, np.full(groups, np.nan)
     points = _axes(beta, patterns, counts)
     n_points = np.prod(2 * points + 1)
+    # a random beta may be so large that nobody would wait for the grid
+    if np.prod(2.0 * points + 1.0) * groups > MOST_TERMS:
+        return np.nan, np.nan, np.full(groups, np.nan)
     y, fields = np.empty(p), np.empty(groups)
     top, total, slope, means = -np.inf, 0.0, 0.0, np.zeros(groups)
     for number in range(n_points):

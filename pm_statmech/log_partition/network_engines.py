@@ -181,6 +181,7 @@ def _kaufman(problem: Problem, theta, K):
     if rows % 2 == 0 and columns % 2 == 0:
         # turning every second spin turns the sign of the coupling
         return log_z
+    # an odd ring of negative couplings is frustrated, and the form does not hold
     return pt.switch(pt.ge(K, 0.0), log_z, np.nan)
 
 

@@ -19,6 +19,9 @@ from pytensor.link.numba.dispatch.basic import register_funcify_default_op_cache
 
 from pm_statmech.native_code import from_source
 
+# raise this when the code around kernels changes: the disk cache knows nothing of it
+SOURCE_VERSION = 1
+
 
 def dimensions(signature: str) -> tuple[list[list[str]], list[list[str]]]:
     """Names of the dimensions of each input and output of a signature like "(n),(n,k)->()"."""
@@ -27,6 +30,27 @@ def dimensions(signature: str) -> tuple[list[list[str]], list[list[str]]]:
         for side in signature.split("->")
     )
     return inputs, outputs
+
+
+def same_lengths(signature: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Pairs of (input, axis) whose lengths have the same name, the first of each name first."""
+    first: dict[str, tuple[int, int]] = {}
+    pairs = []
+    for i, names in enumerate(dimensions(signature)[0]):
+        for k, name in enumerate(names):
+            if name in first:
+                pairs.append((first[name], (i, k)))
+            else:
+                first[name] = (i, k)
+    return pairs
+
+
+def complaint(op: Op, i: int, k: int, j: int, l: int) -> str:
+    """What is wrong with lengths that differ."""
+    return (
+        f"{type(op).__name__}: axis {k} of input {i} and axis {l} of input {j} have different "
+        "lengths."
+    )
 
 
 class CompiledFunction(Op):
@@ -63,6 +87,9 @@ class CompiledFunction(Op):
 
     def perform(self, node, inputs, output_storage):
         """Evaluate outside numba."""
+        for (i, k), (j, l) in same_lengths(self.gufunc_signature):
+            if inputs[i].shape[k] != inputs[j].shape[l]:
+                raise ValueError(complaint(self, i, k, j, l))
         found = self.kernel(*(np.ascontiguousarray(v) if v.ndim else v.item() for v in inputs))
         found = found if isinstance(found, tuple) else (found,)
         for storage, value in zip(output_storage, found, strict=True):
@@ -99,12 +126,19 @@ def _numba_compiled_function(op, node, **kwargs):
     returned = [
         y if v.type.ndim else f"np.array({y})" for y, v in zip(outputs, node.outputs, strict=True)
     ]
+    # a kernel reads where it is told to: lengths are looked at before
+    checks = [
+        f"    if {inputs[i]}.shape[{k}] != {inputs[j]}.shape[{l}]:\n"
+        f"        raise ValueError({complaint(op, i, k, j, l)!r})"
+        for (i, k), (j, l) in same_lengths(op.gufunc_signature)
+    ]
     source = "\n".join(
         [
             f"def compiled_function({', '.join(inputs)}):",
+            *checks,
             f"    {', '.join(outputs)} = kernel({', '.join(given)})",
             f"    return {', '.join(returned)}",
         ]
     )
     function = from_source(source, "compiled_function", {"kernel": op.kernel, "np": np})
-    return numba_basic.numba_njit(function), op.version
+    return numba_basic.numba_njit(function), 1000 * SOURCE_VERSION + op.version

@@ -6,7 +6,8 @@ r"""Latent networks inside a model: nodes drawn given all else, in compiled swee
 where l_i(s) is what the rest of the model adds for node i in state s. Where the rest is a sum over
 nodes, as for an image of noisy labels, its terms with all nodes in one state give all l_i at once,
 and the sweep is that of a network in other fields; clusters may move too. Whether it is such a sum
-is tried out on random states. Elsewhere every node is drawn by the model's log probability with
+is read off the graph: nothing but elementwise operations, and looking values up by state, may lie
+between the network and a term. Elsewhere every node is drawn by the model's log probability with
 that node in each of its states.
 
 Source: Geman and Geman (1984), IEEE PAMI 6, 721-741; clusters in fields as in Higdon (1998), JASA
@@ -26,18 +27,44 @@ from pymc.step_methods.compound import BlockedStep, Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import get_random_generator, get_value_vars_from_user_vars
 from pytensor.graph.traversal import ancestors
+from pytensor.raise_op import CheckAndRaise
+from pytensor.tensor.basic import Alloc
+from pytensor.tensor.elemwise import Elemwise
+from pytensor.tensor.shape import SpecifyShape
+from pytensor.tensor.subtensor import AdvancedSubtensor
 
 from pm_statmech.distributions.network_variables import NetworkRV
 from pm_statmech.errors import NetworkError
 from pm_statmech.network_kernels.moves import heat_bath, swendsen_wang
 
-# random states on which a sum over nodes is tried out, and how well it must agree
+# random states on which a sum over nodes is tried out as well, and how well it must agree
 TRIALS, AGREED = 4, 1e-8
 
 
 @dataclass_state
 class HeatBathState(StepMethodState):
     """Nothing is learnt."""
+
+
+def goes_node_by_node(term, value) -> bool:
+    """Whether entry i of a term depends on no other entry of a value than i, by the graph."""
+    if term is value:
+        return True
+    if term.type.ndim != value.type.ndim:
+        return False
+    node = term.owner
+    with_value = [v for v in node.inputs if v is value or value in set(ancestors([v]))]
+    if isinstance(node.op, Elemwise):
+        return all(goes_node_by_node(v, value) for v in with_value)
+    if isinstance(node.op, CheckAndRaise | Alloc | SpecifyShape):
+        # conditions raise or do not; shapes are those of the network, or it is no such term
+        return goes_node_by_node(node.inputs[0], value)
+    if isinstance(node.op, AdvancedSubtensor):
+        # a vector looked up by state
+        table, *index = node.inputs
+        looked_up = table.type.ndim == 1 and table not in with_value and len(index) == 1
+        return looked_up and goes_node_by_node(index[0], value)
+    return False
 
 
 class HeatBathStep(BlockedStep):
@@ -107,7 +134,7 @@ class HeatBathStep(BlockedStep):
         self._by_terms = pytensor.function(
             model.value_vars, terms, on_unused_input="ignore", **options
         )
-        self.by_node = self._is_sum_over_nodes(point)
+        self.by_node = self._is_sum_over_nodes(point, terms)
 
     def _called(self, function, point, x):
         """Value of a function at a point with states x of the network."""
@@ -125,7 +152,10 @@ class HeatBathStep(BlockedStep):
                 local[:, s] += np.ravel(term)
         return local
 
-    def _is_sum_over_nodes(self, point) -> bool:
+    def _is_sum_over_nodes(self, point, terms) -> bool:
+        value = self.vars[0]
+        if not all(goes_node_by_node(term, value) for term in terms):
+            return False
         name, dtype = self.vars[0].name, self.vars[0].type.dtype
         shapes = {np.shape(t) for t in self._called(self._by_terms, point, point[name])}
         if not shapes <= {self.op.node_shape}:
@@ -134,9 +164,9 @@ class HeatBathStep(BlockedStep):
         for _ in range(TRIALS):
             number = rng.integers(local.shape[1], size=len(local))
             x = self.op.values[number].reshape(self.op.node_shape).astype(dtype)
-            whole = float(self._called(self._rest, point, x))
-            parts = float(np.sum(local[np.arange(len(local)), number]))
-            if not abs(whole - parts) <= AGREED * (1.0 + np.sum(np.abs(local))):
+            here = local[np.arange(len(local)), number]
+            found = sum(np.ravel(t) for t in self._called(self._by_terms, point, x))
+            if not np.all(np.abs(found - here) <= AGREED * (1.0 + np.abs(here))):
                 return False
         return True
 

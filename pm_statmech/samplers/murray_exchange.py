@@ -27,6 +27,7 @@ import pytensor
 from pymc.step_methods.compound import BlockedStep, Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import get_random_generator, get_value_vars_from_user_vars
+from pytensor.graph.traversal import ancestors
 
 from pm_statmech.distributions.network_variables import NetworkRV
 from pm_statmech.errors import MixingWarning, NetworkError
@@ -82,8 +83,9 @@ class ExchangeStep(BlockedStep):
     Notes
     -----
     The network's log Z is never used, so that any engine will do in the model, ``bethe`` for
-    instance. Statistics ``accept``, ``accepted`` and ``start_difference``: the log weight of the
-    chain from the data less that of one from random states, NaN where there was no second chain.
+    instance, where the step has all parameters the network depends on. Statistics ``accept``,
+    ``accepted`` and ``start_difference``: the log weight of the chain from the data less that of
+    one from random states, NaN where there was no second chain.
 
     Source: Murray, Ghahramani, MacKay (2006), MCMC for doubly-intractable distributions, UAI,
     359-366.
@@ -120,9 +122,11 @@ class ExchangeStep(BlockedStep):
             if not v.type.dtype.startswith("float"):
                 raise NetworkError(f"{v.name} is discrete: the exchange step walks at random.")
         self.rng = get_random_generator(rng)
-        self.blocked, self.tune = blocked, tune
+        self.blocked, self.tune, self._may_tune = blocked, tune, tune
+        self._left = 0
         self.moves, self.sweeps = moves, sweeps
         self.op: Any = rv.owner.op
+        _check_approximations(model, rv, self.vars)
         data = model.rvs_to_values[rv]
         observed = np.asarray(data.eval() if not hasattr(data, "data") else data.data)
         network_of = self.op.problem.network
@@ -157,7 +161,7 @@ class ExchangeStep(BlockedStep):
         """Forget other chains."""
         super().setup_chain(rng, tune, draws)
         self._restart()
-        self.tune = tune > 0
+        self.tune = self._may_tune and tune > 0
         self._left = tune + draws
 
     def _natural(self, point) -> tuple[float, np.ndarray, np.ndarray]:
@@ -249,6 +253,30 @@ class ExchangeStep(BlockedStep):
     def competence(var, has_grad):
         """Only where somebody asks for it."""
         return Competence.INCOMPATIBLE
+
+
+def _check_approximations(model: pm.Model, rv, moved) -> None:
+    """Raise NetworkError where an approximate log Z would still count.
+
+    In other networks; and in this one for parameters that other steps move.
+    """
+    for other in model.basic_RVs:
+        op = other.owner.op
+        if other is not rv and isinstance(op, NetworkRV) and not op.engine.exact:
+            raise NetworkError(
+                f"log Z of {other.name} is an approximation, which this step would take as it is: "
+                "it is exact for one network a model. Give the other an exact engine."
+            )
+    if rv.owner.op.engine.exact:
+        return
+    graphs = model.replace_rvs_by_values(list(rv.owner.inputs[2:]))
+    theirs = {v for v in ancestors(graphs) if v in set(model.value_vars)} - set(moved)
+    if theirs:
+        names = ", ".join(sorted(str(v.name) for v in theirs))
+        raise NetworkError(
+            f"{rv.name} depends on {names} too, which other steps would move by its approximate "
+            "log Z. Give this step all of them."
+        )
 
 
 def _observed_network(model: pm.Model, name: str | None):

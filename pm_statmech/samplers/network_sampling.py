@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import arviz as az
@@ -11,6 +12,7 @@ import numpy as np
 import pytensor
 import xarray as xr
 
+from pm_statmech.distributions.graphs import check_states
 from pm_statmech.distributions.network_variables import NetworkRV
 from pm_statmech.errors import MixingWarning, NetworkError
 from pm_statmech.log_partition.networks import Network
@@ -64,11 +66,24 @@ def known_network(x) -> Known:
     return Known(op, network, np.ascontiguousarray(theta), np.ascontiguousarray(K))
 
 
-def _chain(known: Known, moves: NetworkMoves, rng, draws: int, tune: int, thin: int):
+def small_enough(q: int) -> type:
+    """Type of integers that hold the numbers and the values of q states."""
+    return np.int8 if q <= 100 else np.int64
+
+
+def _first(known: Known, start) -> np.ndarray:
+    """Numbers (1, n) of the states that chains begin at."""
+    check_states("the network", start, known.op.values, known.op.node_shape)
+    step = known.op.values[1] - known.op.values[0]
+    number = np.round((np.asarray(start, dtype=float) - known.op.values[0]) / step)
+    return number.astype(np.int64).reshape(1, -1)
+
+
+def _chain(known: Known, moves: NetworkMoves, rng, draws: int, tune: int, thin: int, first):
     """State numbers (draws, n) after every thin sweeps."""
     network, lattice = known.network, known.lattice
-    x = rng.integers(network.q, size=(1, network.n))
-    found = np.empty((draws, network.n), dtype=np.int8)
+    x = rng.integers(network.q, size=(1, network.n)) if first is None else first
+    found: np.ndarray = np.empty((draws, network.n), dtype=small_enough(network.q))
     for k in range(-1, draws):
         number = tune if k < 0 else thin
         if moves is heat_bath and lattice is not None:
@@ -85,7 +100,7 @@ def _chain(known: Known, moves: NetworkMoves, rng, draws: int, tune: int, thin: 
 
 def sample_network(
     x, draws: int = 1000, *, tune: int = 200, thin: int = 1, chains: int = 4,
-    moves: NetworkMoves | None = None, cores: int | None = None, random_seed=None,
+    moves: NetworkMoves | None = None, start=None, cores: int | None = None, random_seed=None,
     name: str = "x",
 ) -> xr.DataTree:  # fmt: skip
     r"""States of a network at given parameters, by moves that leave their distribution alone.
@@ -101,6 +116,8 @@ def sample_network(
     moves
         ``heat_bath``, ``swendsen_wang`` or ``wolff``, whose unit is one cluster; by default
         clusters where all couplings make neighbours equal, else the heat bath.
+    start
+        states of all nodes that every chain begins at, by default random ones.
     cores
         threads, by default one a chain; random_seed : a seed; name : of the variable.
 
@@ -118,7 +135,8 @@ def sample_network(
     Warns
     -----
     MixingWarning
-        the chains' log weights have an R-hat above 1.05, or fewer than 50 effective draws.
+        the chains' log weights have an R-hat above 1.05, or fewer than 50 effective draws, unless
+        they begin where you say.
 
     Notes
     -----
@@ -136,9 +154,11 @@ def sample_network(
     known = known_network(x)
     moves = best_moves(known.network, known.K) if moves is None else moves
     moves.check(known.network, known.K)
+    first = None if start is None else _first(known, start)
     rngs = np.random.default_rng(random_seed).spawn(chains)
     with ThreadPoolExecutor(cores or chains) as pool:
-        found = list(pool.map(lambda rng: _chain(known, moves, rng, draws, tune, thin), rngs))
+        chain = partial(_chain, known, moves, draws=draws, tune=tune, thin=thin, first=first)
+        found = list(pool.map(chain, rngs))
     numbers = np.stack(found)
     log_weight = np.empty((chains, draws))
     for c in range(chains):
@@ -147,7 +167,7 @@ def sample_network(
             counts, sums = statistics(row, known.network.interaction, known.network.edges)
             log_weight[c, d] = np.sum(counts * known.theta) + sums @ known.K
     op = known.op
-    states = op.values.astype(np.int8)[numbers].reshape(chains, draws, *op.node_shape)
+    states = op.values.astype(numbers.dtype)[numbers].reshape(chains, draws, *op.node_shape)
     attrs = {"moves": moves.said, "thin": thin, "tune": tune}
     dims = ["chain", "draw", *(f"{name}_dim_{k}" for k in range(len(op.node_shape)))]
     tree = xr.DataTree.from_dict(
@@ -158,7 +178,8 @@ def sample_network(
             ),
         }
     )
-    _warn_of_mixing(log_weight, moves)
+    if start is None:
+        _warn_of_mixing(log_weight, moves)
     return tree
 
 

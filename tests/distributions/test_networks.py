@@ -1,5 +1,6 @@
 """Distributions on networks: listed states, draws, means, derivatives, batches, and mistakes."""
 
+import dataclasses
 from itertools import product
 
 import networkx as nx
@@ -152,6 +153,92 @@ def test_batches():
     assert value(pm.logp(many, np.ones(60))).shape == (3,)
 
 
+def test_means_of_batches():
+    """Where only one of the parameters has a batch, the others' means are not added up."""
+    K = np.array([[0.5, 0.3], [1.0, -0.7], [0.0, 0.0]])
+    graph = nx.path_graph(3)
+    makers = {
+        "ising": (lambda k: pms.Ising.dist(K[k], 0.4, graph=graph)),
+        "potts": (lambda k: pms.Potts.dist(K[k], q=3, graph=graph)),
+        "curie-weiss": (lambda k: pms.CurieWeiss.dist(
+            4, beta=np.array([0.5, 1.0, 2.0])[k], field=0.3)),
+        "layers": (lambda k: pms.RestrictedBoltzmannMachine.dist(
+            np.linspace(-1, 1, 24).reshape(3, 4, 2)[k], 0.2, 0.1)),
+        "hopfield": (lambda k: pms.Hopfield.dist(
+            np.tile(XI, 12), np.array([0.5, 1.0, 2.0])[k], field=0.1)),
+    }  # fmt: skip
+    for make in makers.values():
+        together = value(mean(make(slice(None))))
+        for k in range(3):
+            np.testing.assert_allclose(together[k], value(mean(make(k))), rtol=1e-9, atol=1e-12)
+    torus = pms.Ising.dist(0.3, graph=nx.grid_2d_graph(4, 4, periodic=True))
+    np.testing.assert_array_equal(value(mean(torus)), np.zeros((4, 4)))
+
+
+def test_fields_of_lattices_by_shape_or_number():
+    graph = nx.grid_2d_graph(2, 3)
+    h = np.random.default_rng(0).normal(size=(4, 2, 3))
+    x = np.ones((2, 3), dtype=int)
+    by_shape = value(pm.logp(pms.Ising.dist(0.3, h, graph=graph), x))
+    by_number = value(pm.logp(pms.Ising.dist(0.3, h.reshape(4, 6), graph=graph), x))
+    np.testing.assert_allclose(by_shape, by_number)
+    with pytest.raises(NetworkError, match=r"\(3, 2\), and the network nodes of shape \(2, 3\)"):
+        pms.Ising.dist(0.3, np.ones((3, 2)), graph=graph)
+    with pytest.raises(NetworkError, match=r"nodes of shape \(2, 3\) and 3 states"):
+        pms.Potts.dist(0.3, np.ones((3, 2, 3)), q=3, graph=graph)
+
+
+@pytest.mark.parametrize("mode", ["FAST_COMPILE", "NUMBA"])
+def test_lengths_that_are_known_late_are_looked_at(mode):
+    graph = nx.path_graph(4)
+    K, h, H = pt.vector("K"), pt.vector("h"), pt.matrix("H")
+    cases = [
+        (pms.Potts.dist(K, q=3, graph=graph), {K: np.ones(5)}),
+        (pms.Ising.dist(0.3, h, graph=graph), {h: np.ones(3)}),
+        (pms.Potts.dist(0.3, H, q=3, graph=graph), {H: np.ones((4, 5))}),
+    ]
+    for x, given in cases:
+        log_z = x.owner.op.log_partition(*x.owner.inputs[2:])
+        for graph_of in (log_z, x):
+            function = pytensor.function(list(given), graph_of, mode=mode)
+            with pytest.raises((ValueError, AssertionError, IndexError)):
+                function(*given.values())
+
+
+def test_data_of_another_length_are_noticed():
+    with pm.Model() as model:
+        with pytest.raises(NetworkError, match=r"shape \(5, 3\)"):
+            pms.CurieWeiss("x", 4, 1.0, observed=pm.Data("data", np.ones((5, 3), int)))
+        good = pm.Data("good", np.ones((5, 4), int))
+        pms.CurieWeiss("y", 4, 1.0, observed=good)
+    logp = model.compile_logp(mode="FAST_COMPILE")
+    assert np.isfinite(logp({}))
+    with model:
+        good.set_value(np.ones((5, 3), dtype=good.type.dtype))
+    with pytest.raises(AssertionError):
+        logp({})
+
+
+def test_engines_of_the_same_name_are_told_apart():
+    mine = dataclasses.replace(by_transfer_matrix, compute=lambda problem, theta, K: 0 * K + 123.0)
+    theirs = pms.Ising.dist(0.3, 0.1, graph=RING, log_partition=by_transfer_matrix)
+    x = pms.Ising.dist(0.3, 0.1, graph=RING, log_partition=mine)
+    assert x.owner.op.engine is mine
+    assert theirs.owner.op.engine is by_transfer_matrix
+
+
+def test_strong_couplings_on_a_torus():
+    torus = nx.grid_2d_graph(4, 6, periodic=True)
+    for K in (140.0, 151.0, 360.0, 1e5, -360.0):
+        x = pms.Ising.dist(K, graph=torus)
+        ordered = np.ones((4, 6), dtype=int)
+        if K < 0:
+            ordered[np.add(*np.indices((4, 6))) % 2 == 1] = -1
+        # what is subtracted is 48 K
+        rounding = 1e-15 * 48 * abs(K)
+        assert value(pm.logp(x, ordered)) == pytest.approx(-np.log(2), abs=rounding)
+
+
 def test_lattices_have_two_axes():
     graph = nx.grid_2d_graph(3, 4)
     J = np.linspace(-1, 1, len(graph.edges))
@@ -291,7 +378,13 @@ LARGE = nx.grid_2d_graph(40, 40)
         (lambda: pms.Ising.dist(1.0, graph=np.ones((2, 3))), r"float64 of shape \(2, 3\)"),
         (lambda: pms.Ising.dist(1.0, graph=np.array([[0, 0]])), "to itself"),
         (lambda: pms.Ising.dist([1.0, 2.0], graph=RING), "2 entries and the graph 5 edges"),
-        (lambda: pms.Ising.dist(1.0, [1.0, 2.0], graph=RING), "2 entries and the network 5"),
+        (lambda: pms.Ising.dist(1.0, [1.0, 2.0], graph=RING), r"\(2,\), and the network nodes"),
+        (lambda: pms.Ising.dist(A, graph=RING), "matrix alone"),
+        (lambda: pms.Ising.dist(1.0, graph=nx.Graph()), "no node"),
+        (lambda: pms.Ising.dist(1.0, graph=np.empty((0, 2), dtype=int)), "no edge"),
+        (lambda: pms.Ising("x", A, observed=[list("abcde")]), "are numbers"),
+        (lambda: pms.Potts.dist(1.0, q=2.5, graph=RING), "q = 2.5"),
+        (lambda: pms.Hopfield.dist(XI, -1.0), "positive"),
         (lambda: pms.Ising.dist(1.0, beta=np.nan, graph=RING), "beta"),
         (lambda: pms.Potts.dist(1.0, q=1, graph=RING), "q = 1"),
         (lambda: pms.Potts.dist(1.0, [1.0, 2.0], q=3, graph=RING), "2 entries a node for 3"),

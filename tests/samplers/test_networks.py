@@ -6,10 +6,12 @@ import arviz as az
 import networkx as nx
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 import pytest
 
 import pm_statmech as pms
 from pm_statmech.errors import MixingWarning, NetworkError
+from pm_statmech.log_partition import bethe
 from pm_statmech.log_partition.kaufman import torus
 
 from ..conftest import RECORDS, within
@@ -196,6 +198,14 @@ def test_the_exchange_step_refuses():
         with pytest.raises(NetworkError, match="observed networks are none"):
             pms.ExchangeStep([beta])
     with pm.Model():
+        J, h = pm.Normal("J"), pm.Normal("h")
+        pms.Ising("x", J, h, graph=SQUARE, observed=np.ones((3, 3)), log_partition=bethe)
+        with pytest.raises(NetworkError, match="depends on h too"):
+            pms.ExchangeStep([J])
+        pms.Ising("y", J, graph=SQUARE, observed=np.ones((3, 3)), log_partition=bethe)
+        with pytest.raises(NetworkError, match="log Z of y is an approximation"):
+            pms.ExchangeStep(network="x")
+    with pm.Model():
         k = pm.Poisson("k", 1.0)
         pms.Ising("x", 0.1 * k, graph=TORUS, observed=state_with_sum(76))
         with pytest.raises(NetworkError, match="k is discrete"):
@@ -255,6 +265,44 @@ def test_latent_spins(rest):
     assert list(chosen) == [pms.HeatBathStep]
 
 
+def shifted(x, b):
+    return x + b * pt.roll(x, 1)
+
+
+def reversed_by_index(x, b):
+    return (1 + b) * x[::-1]
+
+
+@pytest.mark.parametrize("around", [shifted, reversed_by_index])
+def test_terms_that_look_node_by_node_at_one_point(around):
+    """A neighbour's share that is 0 at the initial point is seen all the same."""
+    path = nx.path_graph(6)
+    y = np.random.default_rng(1).normal(size=6)
+    with pm.Model():
+        b = pm.Normal("b", 0, 1)
+        x = pms.Ising("x", 0.3, graph=path)
+        pm.Normal("y", around(x, b), 0.5, observed=y)
+        step = pms.HeatBathStep([x], compile_kwargs={"mode": "FAST_COMPILE"})
+        assert not step.by_node
+
+
+def test_terms_by_node():
+    """Elementwise terms, and levels looked up by state, go by node."""
+    with pm.Model():
+        levels = pm.Normal("levels", shape=3)
+        x = pms.Potts("x", 0.5, q=3, graph=SQUARE)
+        pm.Normal("y", levels[x] + 0.1, pt.exp(levels[0]), observed=NOISY)
+        pm.Bernoulli("z", logit_p=1.0 - x, observed=NOISY > 0)
+        assert pms.HeatBathStep([x], compile_kwargs={"mode": "FAST_COMPILE"}).by_node
+
+
+def test_labels_of_many_states():
+    x = pms.Potts.dist(0.1, q=200, graph=nx.path_graph(4))
+    states = pms.sample_network(x, 100, random_seed=1).posterior["x"]
+    assert states.min() >= 0
+    assert states.max() > 150
+
+
 def test_a_latent_network_with_its_coupling():
     """Labels of noisy pixels with unknown levels and coupling: all steps together."""
     rng = np.random.default_rng(3)
@@ -286,3 +334,23 @@ def test_the_heat_bath_step_refuses():
         several = pms.Ising("several", 0.1, graph=SQUARE, shape=(2, 3, 3))
         with pytest.raises(NetworkError, match="batch of networks"):
             pms.HeatBathStep([several])
+
+
+def test_a_latent_network_at_a_ladder_of_temperatures():
+    """Spins whose bonds are tempered, against a listing of all states."""
+    ring = nx.cycle_graph(4)
+    with pm.Model() as model:
+        x = pms.Ising("x", 0.0, 0.3, graph=ring)
+        bonds = sum(x[i] * x[(i + 1) % 4] for i in range(4))
+        pms.GibbsPotential("bonds", -1.0 * bonds, beta=0.8)
+    dt = pms.sample_tempered(
+        400, tune=200, chains=2, random_seed=1, model=model, quiet=True, progressbar=False
+    )
+    states = np.array(list(product([-1.0, 1.0], repeat=4)))
+    energy = -np.sum(states * np.roll(states, -1, axis=1), axis=1)
+    found = pms.thermodynamics(dt)
+    for beta in found.inverse_temperature.values:
+        p = np.exp(0.3 * states.sum(axis=1) - beta * energy)
+        here = found.sel(inverse_temperature=beta)
+        within(here.mean_energy, p @ energy / p.sum(), here.mean_energy_mcse)
+    assert set(np.unique(dt.posterior["x"])) == {-1, 1}
