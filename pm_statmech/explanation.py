@@ -15,6 +15,7 @@ from pm_statmech.distributions.bingham import FisherBinghamRV
 from pm_statmech.distributions.family_variables import FamilyRV
 from pm_statmech.distributions.layers import LayersRV
 from pm_statmech.distributions.mean_field_spins import MagnetRV, MemoryRV
+from pm_statmech.distributions.network_sums import SumsRV
 from pm_statmech.distributions.network_variables import NetworkRV
 from pm_statmech.distributions.spheres import ZonalRV
 from pm_statmech.gibbs import GibbsLossRV, GibbsPotentialOp
@@ -23,7 +24,9 @@ REPEATS, LEAST_SECONDS = 7, 0.002
 COLUMNS = ["normaliser", "number", "error", "microseconds", "MiB"]
 
 # variables that say what their engine is
-WITH_ENGINES = (FamilyRV, ZonalRV, FisherBinghamRV, NetworkRV, MemoryRV, MagnetRV, LayersRV)
+WITH_ENGINES = (
+    FamilyRV, ZonalRV, FisherBinghamRV, NetworkRV, SumsRV, MemoryRV, MagnetRV, LayersRV,
+)  # fmt: skip
 
 
 def _microseconds(function, values) -> float:

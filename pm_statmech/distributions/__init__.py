@@ -13,6 +13,7 @@ from pm_statmech.distributions.lines import (
 )
 from pm_statmech.distributions.maximum_entropy import MaxEnt
 from pm_statmech.distributions.mean_field_spins import CurieWeiss, Hopfield
+from pm_statmech.distributions.network_sums import SufficientStatistics
 from pm_statmech.distributions.powered import Powered
 from pm_statmech.distributions.spheres import VonMisesFisher, Watson
 from pm_statmech.distributions.spins import BoltzmannMachine, Ising
@@ -36,6 +37,7 @@ __all__ = [
     "Powered",
     "Quartic",
     "RestrictedBoltzmannMachine",
+    "SufficientStatistics",
     "TruncatedExponential",
     "VonMisesFisher",
     "Watson",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytensor.tensor as pt
 
-from pm_statmech.distributions.family_variables import of_kind
 from pm_statmech.distributions.graphs import couplings_on, field_on, potentials_on
-from pm_statmech.distributions.network_variables import NetworkDistribution, in_network
+from pm_statmech.distributions.network_variables import (
+    NetworkDistribution,
+    in_network,
+    of_network,
+)
 from pm_statmech.errors import NetworkError
 
 
@@ -49,7 +52,7 @@ class Potts(NetworkDistribution):
     0.167238
     """
 
-    rv_op = staticmethod(of_kind)
+    rv_op = staticmethod(of_network)
 
     @classmethod
     def dist(cls, coupling, field=0.0, *, q, beta=1.0, graph=None, log_partition=None, **kwargs):
@@ -96,7 +99,7 @@ class BlumeCapel(NetworkDistribution):
     0.175537
     """
 
-    rv_op = staticmethod(of_kind)
+    rv_op = staticmethod(of_network)
     values = (-1.0, 0.0, 1.0)
 
     @classmethod
@@ -151,7 +154,7 @@ class OrdinalMRF(NetworkDistribution):
     0.379425
     """
 
-    rv_op = staticmethod(of_kind)
+    rv_op = staticmethod(of_network)
 
     @classmethod
     def dist(cls, coupling, field, *, beta=1.0, graph=None, log_partition=None, **kwargs):

@@ -12,9 +12,12 @@ from pymc.pytensorf import normalize_rng_param
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.random.utils import normalize_size_param
 
-from pm_statmech.distributions.family_variables import of_kind
 from pm_statmech.distributions.graphs import check_finite
-from pm_statmech.distributions.network_variables import NetworkDistribution, drawn_rows
+from pm_statmech.distributions.network_variables import (
+    NetworkDistribution,
+    drawn_rows,
+    of_network,
+)
 from pm_statmech.errors import NetworkError
 from pm_statmech.log_partition.restricted_boltzmann import LayerDraws, Layers, log_weight
 
@@ -125,7 +128,7 @@ class RestrictedBoltzmannMachine(NetworkDistribution):
     0.125
     """
 
-    rv_op = staticmethod(of_kind)
+    rv_op = staticmethod(of_network)
 
     @classmethod
     def dist(cls, weights, visible_bias=0.0, hidden_bias=0.0, **kwargs):

@@ -18,12 +18,12 @@ from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.random.utils import normalize_size_param
 
 from pm_statmech.distributions.constants import known
-from pm_statmech.distributions.family_variables import of_kind
 from pm_statmech.distributions.graphs import Nodes, check_finite, couplings_on, field_on
 from pm_statmech.distributions.network_variables import (
     NetworkDistribution,
     drawn_rows,
     in_network,
+    of_network,
 )
 from pm_statmech.errors import NetworkError
 from pm_statmech.log_partition.mean_fields import (
@@ -300,7 +300,7 @@ class Hopfield(NetworkDistribution):
     -1.0339
     """
 
-    rv_op = staticmethod(of_kind)
+    rv_op = staticmethod(of_network)
     values = (-1.0, 1.0)
 
     @classmethod
@@ -364,7 +364,7 @@ class CurieWeiss(NetworkDistribution):
     0.365529
     """
 
-    rv_op = staticmethod(of_kind)
+    rv_op = staticmethod(of_network)
 
     @classmethod
     def dist(cls, n: int, beta=1.0, field=0.0, **kwargs):

@@ -28,6 +28,7 @@ from pytensor.tensor.random.utils import normalize_size_param
 
 from pm_statmech.distributions.constants import known
 from pm_statmech.distributions.graphs import Couplings, check_finite, check_states
+from pm_statmech.distributions.network_sums import SufficientStatistics, sums_of
 from pm_statmech.log_partition.network_engines import (
     MOST_BYTES,
     NetworkEngine,
@@ -126,13 +127,19 @@ class NetworkRV(SymbolicRandomVariable):
         return by_transfer_matrix.cost(cls.problem)[1] <= MOST_BYTES
 
     @classmethod
+    def numbers(cls, x):
+        """Numbers (..., n) of all nodes' states, and whether all are states of a node (...)."""
+        # values are evenly spaced
+        first, step = cls.values[0], cls.values[1] - cls.values[0]
+        most = cls.problem.network.q - 1
+        number = pt.clip(pt.cast(pt.round((x - first) / step), "int64"), 0, most)
+        return number, pt.all(pt.eq(first + step * number, x), axis=-1)
+
+    @classmethod
     def log_weight(cls, x, theta, K):
         """Minus the energy of states (..., n), and whether all are states of a node (...)."""
         network = cls.problem.network
-        # values are evenly spaced
-        first, step = cls.values[0], cls.values[1] - cls.values[0]
-        number = pt.clip(pt.cast(pt.round((x - first) / step), "int64"), 0, network.q - 1)
-        known_states = pt.all(pt.eq(first + step * number, x), axis=-1)
+        number, known_states = cls.numbers(x)
         i, j = network.edges.T
         pairs = pt.constant(network.interaction)[number[..., i], number[..., j]]
         of_edges = K * pt.sum(pairs, axis=-1) if cls.problem.uniform else _along_last(pairs, K)
@@ -229,6 +236,12 @@ def in_network(
     return params, kind
 
 
+def of_network(*params, kind, n_rows: int | None = None, size=None, rng=None):
+    """A variable of a class that is an argument, or with n_rows the sums of so many."""
+    kind = kind if n_rows is None else sums_of(kind, n_rows)
+    return kind.rv_op(*params, size=size, rng=rng)
+
+
 class NetworkDistribution(Distribution):
     """A distribution on a network, whose data are looked at before the model has them."""
 
@@ -237,7 +250,12 @@ class NetworkDistribution(Distribution):
         if observed is not None:
             own = {key: value for key, value in kwargs.items() if key not in OF_THE_MODEL}
             op = cls.dist(*args, **own).owner.op
-            check_states(cls.__name__, observed, op.values, op.node_shape)
+            table = observed.table if isinstance(observed, SufficientStatistics) else observed
+            check_states(cls.__name__, table, op.values, op.node_shape)
+            if isinstance(observed, SufficientStatistics):
+                kwargs["n_rows"] = np.size(table) // int(np.prod(op.node_shape))
+                sums_of(type(op), kwargs["n_rows"])
+                observed = observed.of(op)
         return super().__new__(cls, name, *args, observed=observed, **kwargs)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytensor.tensor as pt
 
-from pm_statmech.distributions.family_variables import of_kind
 from pm_statmech.distributions.graphs import couplings_on, field_on
-from pm_statmech.distributions.network_variables import NetworkDistribution, in_network
+from pm_statmech.distributions.network_variables import (
+    NetworkDistribution,
+    in_network,
+    of_network,
+)
 
 
 class Ising(NetworkDistribution):
@@ -59,7 +62,7 @@ class Ising(NetworkDistribution):
     -1.0339
     """
 
-    rv_op = staticmethod(of_kind)
+    rv_op = staticmethod(of_network)
     values = (-1.0, 1.0)
 
     @classmethod
@@ -113,7 +116,7 @@ class BoltzmannMachine(NetworkDistribution):
     0.174878
     """
 
-    rv_op = staticmethod(of_kind)
+    rv_op = staticmethod(of_network)
     values = (0.0, 1.0)
 
     @classmethod

@@ -13,6 +13,7 @@ from pymc.distributions.moments import mean
 from scipy import stats
 
 import pm_statmech as pms
+from pm_statmech.distributions import network_sums
 from pm_statmech.errors import NetworkError
 from pm_statmech.log_partition import bethe, by_enumeration, by_kaufman, by_transfer_matrix
 
@@ -151,6 +152,51 @@ def test_batches():
     many = pms.Hopfield.dist(np.tile(XI, 12), three, field=0.1)
     assert value(many).shape == (3, 60)
     assert value(pm.logp(many, np.ones(60))).shape == (3,)
+
+
+@pytest.mark.parametrize("name", ["ising", "ising with one coupling", "potts", "ordinal"])
+def test_sums_have_the_likelihood_of_the_table(name):
+    make, _, _ = CASES[name]
+    table = pm.draw(make(size=50), random_seed=1, mode="FAST_COMPILE")
+    kind = type(make().owner.op)
+    found = pms.SufficientStatistics(table).of(kind)
+    sums = network_sums.sums_of(kind, 50).rv_op(*make().owner.inputs[2:])
+    expected = np.sum(value(pm.logp(make(), table)))
+    assert value(pm.logp(sums, found)) == pytest.approx(expected, rel=1e-12)
+    # sums of draws are the draws' sums: means over many of them
+    several = network_sums.sums_of(kind, 50).rv_op(*make().owner.inputs[2:], size=(400,))
+    drawn = pm.draw(several, random_seed=2, mode="FAST_COMPILE")
+    alone = pm.draw(make(size=20_000), random_seed=3, mode="FAST_COMPILE")
+    once = pms.SufficientStatistics(alone).of(kind) / 20_000
+    error = drawn.std(axis=0) * np.sqrt(1 / 400 + 50 / 20_000) + 1e-9
+    assert drawn.shape == (400, len(found))
+    assert np.all(np.abs(drawn.mean(axis=0) - 50 * once) < 5.5 * error)
+
+
+def test_a_model_of_sums():
+    table = pm.draw(CASES["ising"][0](size=200), random_seed=1, mode="FAST_COMPILE")
+    logps = []
+    for observed in (table, pms.SufficientStatistics(table)):
+        with pm.Model() as model:
+            J, h = pm.Normal("J", shape=10), pm.Normal("h", shape=5)
+            pms.Ising("x", J, h, graph=np.column_stack(np.triu_indices(5, 1)), observed=observed)
+        logps.append(model.compile_logp(mode="FAST_COMPILE"))
+        point = model.initial_point()
+    for shift in (0.0, 0.3, -0.7):
+        at = {name: v + shift for name, v in point.items()}
+        assert logps[0](at) == pytest.approx(logps[1](at), rel=1e-12)
+    with model:
+        drawn = pm.sample_prior_predictive(
+            5, random_seed=1, compile_kwargs={"mode": "FAST_COMPILE"}
+        ).prior_predictive["x"]
+    assert drawn.shape == (1, 5, 20)
+    # every node is in one of two states in every row
+    np.testing.assert_array_equal(drawn[..., 0] + drawn[..., 1], 200)
+    assert (
+        pms.explain(model, mode="FAST_COMPILE").loc["x", "normaliser"] == "enumeration of 5 nodes"
+    )
+    with pm.Model(), pytest.raises(NetworkError, match="potentials and edges"):
+        pms.CurieWeiss("c", 5, observed=pms.SufficientStatistics(table))
 
 
 def test_means_of_batches():
