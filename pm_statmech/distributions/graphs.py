@@ -185,16 +185,18 @@ def on_nodes(nodes: Nodes, value, name: str, core: tuple[int, ...]):
 
 
 def field_on(nodes: Nodes, field, name: str = "field"):
-    """Field of every node (..., n), of a number or one with the nodes' shape."""
-    field = check_finite(name, field)
+    """Field of every node (..., n), of a number, None for 0, or one with the nodes' shape."""
+    field = check_finite(name, 0.0 if field is None else field)
     if field.type.ndim == 0 or field.type.shape[-1] == 1:
         return field * pt.ones(nodes.n)
     return on_nodes(nodes, field, name, ())
 
 
 def potentials_on(nodes: Nodes, field, q: int, name: str = "field"):
-    """Potentials (..., n, q) of a number 0, of (q,) common to all nodes, or of (..., *nodes, q)."""
-    field = check_finite(name, field)
+    """Potentials (..., n, q) of None or 0, of (q,) common to all nodes, or of (..., *nodes, q)."""
+    field = check_finite(name, 0.0 if field is None else field)
+    if known(field) is not None and field.type.ndim == 0 and np.any(known(field)):
+        raise NetworkError(f"{name} is one number: give one for each of the {q} states.")
     if field.type.ndim == 0:
         return field * pt.ones((nodes.n, q))
     if field.type.shape[-1] not in (q, None):

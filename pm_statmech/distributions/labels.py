@@ -114,7 +114,7 @@ class BlumeCapel(NetworkDistribution):
         theta = pt.stack([-h - D, pt.zeros_like(h + D), h - D], axis=-1)
         params, kind = in_network(
             cls.__name__, couplings, theta, cls.values, np.outer(cls.values, cls.values),
-            beta=beta, field=None, log_partition=log_partition,
+            beta=beta, field=1.0, log_partition=log_partition,
         )  # fmt: skip
         return super().dist(params, kind=kind, **kwargs)
 
@@ -164,7 +164,7 @@ class OrdinalMRF(NetworkDistribution):
         mu = potentials_on(couplings.nodes, field, len(scores) - 1)
         theta = pt.concatenate([pt.zeros_like(mu[..., :1]), mu], axis=-1)
         params, kind = in_network(
-            cls.__name__, couplings, theta, scores, np.outer(scores, scores), beta=beta, field=None,
+            cls.__name__, couplings, theta, scores, np.outer(scores, scores), beta=beta, field=1.0,
             log_partition=log_partition,
         )  # fmt: skip
         return super().dist(params, kind=kind, **kwargs)

@@ -321,7 +321,7 @@ class Hopfield(NetworkDistribution):
             h = field_on(couplings.nodes, field)
             params, kind = in_network(
                 "Hopfield", couplings, pt.stack([-h, h], axis=-1), cls.values,
-                np.outer(cls.values, cls.values), beta=beta, field=None, log_partition=None,
+                np.outer(cls.values, cls.values), beta=beta, field=field, log_partition=None,
             )  # fmt: skip
             return super().dist(params, kind=kind, **kwargs)
         one_field = pt.as_tensor_variable(field).type.ndim == 0

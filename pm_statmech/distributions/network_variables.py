@@ -219,10 +219,10 @@ def in_network(
     Parameters
     ----------
     field
-        the user's, or None where the potentials are none that a symmetry could make vanish.
+        the user's, of which a constant 0 or None is no field.
     """
     beta = check_finite("beta", beta)
-    constant = None if field is None else known(field)
+    constant = known(0.0 if field is None else field)
     problem = problem_of(
         couplings.nodes.n, np.sort(couplings.nodes.edges, axis=1),
         np.asarray(interaction, dtype=np.float64), uniform=couplings.uniform,

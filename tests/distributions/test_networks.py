@@ -312,7 +312,7 @@ def test_labelled_nodes_and_edges():
     weight = states[:, 0] * states[:, 1] - 0.5 * states[:, 1] * states[:, 2]
     found = value(pm.logp(x, states))
     np.testing.assert_allclose(found, weight - np.logaddexp.reduce(weight), rtol=1e-12)
-    same = pms.Ising.dist([1.0, -0.5], graph=np.array([[0, 1], [1, 2]]))
+    same = pms.Ising.dist([1.0, -0.5], None, graph=np.array([[0, 1], [1, 2]]))
     np.testing.assert_allclose(value(pm.logp(same, states)), found)
 
 
@@ -430,6 +430,7 @@ LARGE = nx.grid_2d_graph(40, 40)
         (lambda: pms.Ising.dist(1.0, graph=np.empty((0, 2), dtype=int)), "no edge"),
         (lambda: pms.Ising("x", A, observed=[list("abcde")]), "are numbers"),
         (lambda: pms.Potts.dist(1.0, q=2.5, graph=RING), "q = 2.5"),
+        (lambda: pms.Potts.dist(1.0, 0.5, q=3, graph=RING), "one for each of the 3 states"),
         (lambda: pms.Hopfield.dist(XI, -1.0), "positive"),
         (lambda: pms.Ising.dist(1.0, beta=np.nan, graph=RING), "beta"),
         (lambda: pms.Potts.dist(1.0, q=1, graph=RING), "q = 1"),
