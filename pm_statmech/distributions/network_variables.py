@@ -30,7 +30,7 @@ from pm_statmech.distributions.constants import known
 from pm_statmech.distributions.graphs import Couplings, check_finite, check_states
 from pm_statmech.distributions.network_sums import SufficientStatistics, sums_of
 from pm_statmech.log_partition.network_engines import (
-    MOST_BYTES,
+    BYTES,
     NetworkEngine,
     Problem,
     by_transfer_matrix,
@@ -124,7 +124,7 @@ class NetworkRV(SymbolicRandomVariable):
     @classmethod
     def draws_exactly(cls) -> bool:
         """Whether tables of a transfer matrix fit into memory."""
-        return by_transfer_matrix.cost(cls.problem)[1] <= MOST_BYTES
+        return by_transfer_matrix.cost(cls.problem)[1] <= BYTES
 
     @classmethod
     def numbers(cls, x):
@@ -168,7 +168,9 @@ class NetworkRV(SymbolicRandomVariable):
         on_edges = K[..., None] * pt.ones((network.m,)) if cls.problem.uniform else K
         if cls.draws_exactly():
             sweep = cls.problem.sweep
-            tables = (network.interaction, sweep.steps, sweep.further, sweep.sizes)
+            tables = (
+                network.interaction, network.edges, sweep.steps, sweep.further, sweep.sizes,
+            )  # fmt: skip
             next_rng, found = drawn_rows(
                 TransferDraws(), [theta, on_edges, *tables], len(sweep.steps), size, rng
             )

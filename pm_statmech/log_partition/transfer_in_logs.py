@@ -127,9 +127,15 @@ def forth_and_back(theta, K, G, steps, further, sizes):
 
 @njit(cache=True)
 def draws(theta, K, G, steps, further, sizes, u):
-    """States (N, n) by uniform numbers u (N, T): back from the last who leaves to the first."""
-    q = G.shape[0]
+    """States (N, n) by uniform numbers u (N, T)."""
     alphas, begins = forth(theta, K, G, steps, further, sizes)
+    return draws_back(alphas, begins, theta, K, G, steps, u)
+
+
+@njit(cache=True)
+def draws_back(alphas, begins, theta, K, G, steps, u):
+    """The same from log tables, up to a constant each: from the last who leaves to the first."""
+    q = G.shape[0]
     drawn = np.zeros((len(u), len(theta)), dtype=np.int64)
     place = np.zeros(len(u), dtype=np.int64)
     for t in range(len(steps) - 1, -1, -1):

@@ -36,7 +36,7 @@ from pm_statmech.log_partition.transfer_in_logs import beginnings, factors, shap
 # bound on the range of the entries of a table within which none that matters vanishes
 SAFE_RANGE = 600.0
 # raise this when the compiled code changes: the disk cache knows nothing of it
-VERSION = 1
+VERSION = 2
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
@@ -243,6 +243,15 @@ def transfer(theta, K, G, edges, steps, further, sizes):
     return transfer_in_logs.forth_and_back(theta, K, G, steps, further, sizes)
 
 
+@njit(cache=True)
+def draws(theta, K, G, edges, steps, further, sizes, u):
+    """States (N, n) by uniform numbers u (N, T); other parameters as for `transfer`."""
+    if _range(theta, K, G, edges, steps) < SAFE_RANGE:
+        alphas, begins, _, _ = _forth(theta, K, G, steps, further, sizes)
+        return transfer_in_logs.draws_back(np.log(alphas), begins, theta, K, G, steps, u)
+    return transfer_in_logs.draws(theta, K, G, steps, further, sizes, u)
+
+
 class NetworkMoments(CompiledFunction):
     """Log Z, probabilities (n, q) and mean interactions (m,) of potentials and couplings."""
 
@@ -268,10 +277,10 @@ class TransferMatrix(NetworkMoments):
 
 
 class TransferDraws(CompiledFunction):
-    """States of a network by uniform numbers, see `transfer_in_logs.draws`."""
+    """States of a network by uniform numbers, see `draws`."""
 
-    gufunc_signature = "(n,q),(m),(q,q),(t,c),(x,e),(s),(k,t)->(k,n)"
-    kernel = staticmethod(transfer_in_logs.draws)
+    gufunc_signature = "(n,q),(m),(q,q),(m,e),(t,c),(x,e),(s),(k,t)->(k,n)"
+    kernel = staticmethod(draws)
     version = VERSION
 
     def pullback(self, inputs, outputs, cotangents):

@@ -11,6 +11,7 @@ from pm_statmech.bridges import PilotEvidence, pilot_evidence
 from pm_statmech.energy_function import EnergyFunction, evaluate_all
 from pm_statmech.samplers.annealing import Harvest, Stage, anneal
 from pm_statmech.samplers.crew import Crew
+from pm_statmech.samplers.discrete import MOST_STATES
 from pm_statmech.samplers.mixture import Mixture
 from pm_statmech.samplers.mode_search import search
 from pm_statmech.samplers.prior_draws import PriorDraws, PriorSample, checked_prior_sample
@@ -27,6 +28,8 @@ from pm_statmech.tempering import TemperedModel
 LEAST_PARTICLES, MOST_PARTICLES = 256, 8192
 BUDGET = 8_000.0
 WHITENING_COST = 5e-4
+# gradients of a trajectory, as many evaluations as integers may take beside it
+TRAJECTORY = 16.0
 LARGEST_POPULATION = 2**22
 HARVEST, FEWEST_SWEEPS, MOST_SWEEPS = 80_000, 4, 10
 
@@ -59,14 +62,19 @@ def population_size(energy_function: EnergyFunction, points: np.ndarray) -> int:
     """Return a number of particles that takes seconds: 8000 over the microseconds of a step.
 
     From 256 to 8192. A step is a gradient and two products with a preconditioner, which takes
-    8 d particles to fit: it never makes them fewer. The cost is counted from the graph, so that
-    equal seeds give equal results on every machine; only a model that takes over eight times what
-    its graph suggests (a scan, an external Op) is timed, to a power of four.
+    8 d particles to fit: it never makes them fewer. A sweep over integers takes as many evaluations
+    as they have other states, and is given the time of a trajectory. The cost is counted from the
+    graph, so that equal seeds give equal results on every machine; only a model that takes over
+    eight times what its graph suggests (a scan, an external Op) is timed, to a power of four.
     """
     target, keep = energy_function.bind()
     start = perf_counter()
     evaluate_all(target, points)
     measured = 1e6 * (perf_counter() - start) / len(points)
+    others = target.high - target.low
+    evaluations = np.sum(np.where(others < MOST_STATES, others, 2.0))
+    by_sweep = max(1.0, float(evaluations) / TRAJECTORY)
+    continuous = energy_function.size - len(target.discrete)
     del keep
     cost = energy_function.expected_cost
     if measured > 8 * cost:
@@ -74,7 +82,7 @@ def population_size(energy_function: EnergyFunction, points: np.ndarray) -> int:
     most = min(MOST_PARTICLES, LARGEST_POPULATION // (2 + 3 * energy_function.size))
     d = energy_function.size
     whitening = WHITENING_COST * d**2 if d <= DENSE_LIMIT else 0.0
-    wanted = min(BUDGET / cost, max(BUDGET / (cost + whitening), 8.0 * d))
+    wanted = min(BUDGET / cost, max(BUDGET / (cost + whitening), 8.0 * continuous)) / by_sweep
     return 2 * int(np.clip(wanted, LEAST_PARTICLES, max(most, LEAST_PARTICLES)) // 2)
 
 
