@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import networkx as nx
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
@@ -45,6 +44,8 @@ def nodes_of_graph(graph) -> Nodes:
     NetworkError
         a directed graph or one with parallel edges; an array of another shape.
     """
+    import networkx as nx
+
     if isinstance(graph, nx.Graph):
         if graph.is_directed() or graph.is_multigraph():
             raise NetworkError(
@@ -145,6 +146,8 @@ def couplings_on(graph, coupling) -> Couplings:
         raise NetworkError("coupling has a diagonal that is not 0: no node is coupled to itself.")
     # pairs that are not coupled are no edges
     there = np.any(constant[..., i, j], axis=tuple(range(constant.ndim - 2)))
+    import networkx as nx
+
     network = nx.Graph(np.column_stack([i, j])[there].tolist())
     if not (len(network) == n and nx.is_connected(network)):
         there[:] = True

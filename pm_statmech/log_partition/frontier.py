@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from pm_statmech.log_partition.networks import Network
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 # columns of a step: who enters, who leaves, the place it had; the edges between them, and to the
 # last who entered before; and the rows of further edges
@@ -79,9 +81,14 @@ def greedy_order(graph: nx.Graph, start: int) -> list[int]:
 
 def orders(network: Network) -> Iterable[list[int]]:
     """Orders worth comparing: as the nodes are numbered, by bandwidth, and greedy ones."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
     yield list(range(network.n))
-    graph = network.graph
-    yield reverse_cuthill_mckee(nx.to_scipy_sparse_array(graph).tocsr(), True).tolist()
+    graph, (i, j) = network.graph, network.edges.T
+    ends = np.concatenate([i, j]), np.concatenate([j, i])
+    table = coo_array((np.ones(2 * network.m), ends), shape=(network.n, network.n)).tocsr()
+    yield reverse_cuthill_mckee(table, True).tolist()
     # from the nodes with the fewest neighbours, which lie at the rim
     starts = sorted(graph, key=lambda v: (graph.degree[v], v))
     for start in starts[: MOST_STARTS if network.n < 500 else 3]:

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import networkx as nx
 import numpy as np
 import pytensor.tensor as pt
 
 from pm_statmech.errors import NetworkError
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class Neighbours(NamedTuple):
@@ -64,9 +66,9 @@ class Network:
         if np.any(count > 1):
             i, j = self.edges[first[count > 1][0]].tolist()
             raise NetworkError(f"edge ({i}, {j}) is there more than once.")
-        if not nx.is_connected(self.graph):
-            parts = sorted(nx.connected_components(self.graph), key=len)
-            shown = ", ".join(str(v) for v in sorted(parts[0])[:5])
+        parts = self.parts
+        if len(parts) > 1:
+            shown = ", ".join(str(v) for v in parts[0][:5])
             raise NetworkError(
                 f"the graph is in {len(parts)} parts, the smallest of which holds node {shown}"
                 f"{', ...' if len(parts[0]) > 5 else ''}: model each as a variable of its own."
@@ -82,9 +84,19 @@ class Network:
         """Number of edges."""
         return len(self.edges)
 
+    @property
+    def parts(self) -> list[list[int]]:
+        """Nodes of each part that no edge leaves, the smallest part first."""
+        # what takes long to import waits until somebody has a network
+        import networkx as nx
+
+        return sorted((sorted(part) for part in nx.connected_components(self.graph)), key=len)
+
     @cached_property
     def graph(self) -> nx.Graph:
         """Of node numbers."""
+        import networkx as nx
+
         graph = nx.Graph()
         graph.add_nodes_from(range(self.n))
         graph.add_edges_from(self.edges.tolist())

@@ -20,7 +20,6 @@ Jaakkola, Willsky (2005), same journal 51, 2313-2335.
 
 from __future__ import annotations
 
-import networkx as nx
 import numpy as np
 from numba import njit
 
@@ -34,9 +33,10 @@ VERSION = 1
 
 def spanning_tree_probabilities(network: Network) -> np.ndarray:
     """Probability (m,) that a uniform spanning tree has each edge: its effective resistance."""
-    laplacian = nx.laplacian_matrix(network.graph, nodelist=range(network.n)).toarray()
-    inverse = np.linalg.pinv(laplacian.astype(float))
     i, j = network.edges.T
+    ends = np.zeros((network.m, network.n))
+    ends[np.arange(network.m), i], ends[np.arange(network.m), j] = 1.0, -1.0
+    inverse = np.linalg.pinv(ends.T @ ends)
     return inverse[i, i] + inverse[j, j] - 2.0 * inverse[i, j]
 
 

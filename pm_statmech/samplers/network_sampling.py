@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-import arviz as az
 import numpy as np
 import pytensor
 import xarray as xr
 
+from pm_statmech.datatree import azstats
 from pm_statmech.distributions.graphs import check_states
 from pm_statmech.distributions.network_variables import NetworkRV
 from pm_statmech.errors import MixingWarning, NetworkError
@@ -187,7 +187,8 @@ def _warn_of_mixing(log_weight: np.ndarray, moves: NetworkMoves) -> None:
     """Warn where chains are too short, by their log weights (chain, draw)."""
     if np.ptp(log_weight) == 0.0 or log_weight.shape[1] < 4:
         return
-    rhat, ess = float(az.rhat(log_weight)), float(az.ess(log_weight))
+    chains = azstats(xr.DataArray(log_weight, dims=("chain", "draw")))
+    rhat, ess = float(chains.rhat()), float(chains.ess())
     if (len(log_weight) > 1 and rhat > LARGEST_RHAT) or ess < LEAST_DRAWS:
         warnings.warn(
             f"{moves.said}: R-hat of the log weight is {rhat:.2f} and its effective draws are "
