@@ -42,6 +42,23 @@ def within(estimate, truth, error) -> None:
     assert abs((float(estimate) - float(truth)) / float(error)) <= Z_LIMIT
 
 
+def sum_over_bonds(x) -> int:
+    return int(np.sum(x * np.roll(x, 1, 0)) + np.sum(x * np.roll(x, 1, 1)))
+
+
+def state_with_sum(S: int) -> np.ndarray:
+    """A state of the 8 by 8 torus with a sum over bonds: random flips that come nearer."""
+    rng = np.random.default_rng(1)
+    x = rng.choice([-1, 1], size=(8, 8))
+    while sum_over_bonds(x) != S:
+        i, j = rng.integers(8, size=2)
+        before = abs(sum_over_bonds(x) - S)
+        x[i, j] *= -1
+        if abs(sum_over_bonds(x) - S) > before and rng.random() > 0.05:
+            x[i, j] *= -1
+    return x
+
+
 @pytest.fixture(scope="session")
 def newcomb_system():
     return pms.solvable.conjugate_normal(NEWCOMB, sigma=10.0, prior_sd=50.0)

@@ -29,8 +29,10 @@ from pymc.step_methods.state import dataclass_state
 from pymc.util import get_random_generator, get_value_vars_from_user_vars
 from pytensor.graph.traversal import ancestors
 
+from pm_statmech.distributions.network_sums import SumsRV
 from pm_statmech.distributions.network_variables import NetworkRV
 from pm_statmech.errors import MixingWarning, NetworkError
+from pm_statmech.log_partition.network_engines import NetworkEngine
 from pm_statmech.network_kernels.chains import statistics
 from pm_statmech.network_kernels.moves import NetworkMoves, best_moves
 
@@ -262,7 +264,10 @@ def _check_approximations(model: pm.Model, rv, moved) -> None:
     """
     for other in model.basic_RVs:
         op = other.owner.op
-        if other is not rv and isinstance(op, NetworkRV) and not op.engine.exact:
+        # of sums the engine is that of their rows
+        op = op.rows if isinstance(op, SumsRV) else op
+        engine = getattr(op, "engine", None)
+        if other is not rv and isinstance(engine, NetworkEngine) and not engine.exact:
             raise NetworkError(
                 f"log Z of {other.name} is an approximation, which this step would take as it is: "
                 "it is exact for one network a model. Give the other an exact engine."

@@ -17,7 +17,7 @@ from pm_statmech.distributions import network_sums
 from pm_statmech.errors import NetworkError
 from pm_statmech.log_partition import bethe, by_enumeration, by_kaufman, by_transfer_matrix
 
-from ..conftest import RECORDS, within
+from ..conftest import RECORDS, state_with_sum, within
 
 RNG = np.random.default_rng(1)
 A = np.triu(RNG.normal(size=(5, 5)), 1)
@@ -359,23 +359,6 @@ def test_the_posterior_of_beta_on_a_torus():
     ess = float(az.ess(dt)["beta"])
     within(draws.mean(), record["value"], record["sd"] / np.sqrt(ess))
     assert draws.std() == pytest.approx(record["sd"], rel=0.15)
-
-
-def state_with_sum(S: int) -> np.ndarray:
-    """A state of the 8 by 8 torus with a sum over bonds: random flips that come nearer."""
-    rng = np.random.default_rng(1)
-    x = rng.choice([-1, 1], size=(8, 8))
-
-    def total(x):
-        return int(np.sum(x * np.roll(x, 1, 0)) + np.sum(x * np.roll(x, 1, 1)))
-
-    while total(x) != S:
-        i, j = rng.integers(8, size=2)
-        before = abs(total(x) - S)
-        x[i, j] *= -1
-        if abs(total(x) - S) > before and rng.random() > 0.05:
-            x[i, j] *= -1
-    return x
 
 
 def test_what_it_costs():

@@ -14,7 +14,7 @@ from pm_statmech.errors import MixingWarning, NetworkError
 from pm_statmech.log_partition import bethe
 from pm_statmech.log_partition.kaufman import torus
 
-from ..conftest import RECORDS, within
+from ..conftest import RECORDS, state_with_sum, within
 
 TORUS = nx.grid_2d_graph(8, 8, periodic=True)
 
@@ -110,23 +110,6 @@ def test_mistakes_are_named(make, match):
         make()
 
 
-def sum_over_bonds(x) -> int:
-    return int(np.sum(x * np.roll(x, 1, 0)) + np.sum(x * np.roll(x, 1, 1)))
-
-
-def state_with_sum(S: int) -> np.ndarray:
-    """A state of the 8 by 8 torus with a sum over bonds: random flips that come nearer."""
-    rng = np.random.default_rng(1)
-    x = rng.choice([-1, 1], size=(8, 8))
-    while sum_over_bonds(x) != S:
-        i, j = rng.integers(8, size=2)
-        before = abs(sum_over_bonds(x) - S)
-        x[i, j] *= -1
-        if abs(sum_over_bonds(x) - S) > before and rng.random() > 0.05:
-            x[i, j] *= -1
-    return x
-
-
 @pytest.fixture(scope="module")
 def torus_model():
     with pm.Model() as model:
@@ -202,7 +185,8 @@ def test_the_exchange_step_refuses():
         pms.Ising("x", J, h, graph=SQUARE, observed=np.ones((3, 3)), log_partition=bethe)
         with pytest.raises(NetworkError, match="depends on h too"):
             pms.ExchangeStep([J])
-        pms.Ising("y", J, graph=SQUARE, observed=np.ones((3, 3)), log_partition=bethe)
+        table = pms.SufficientStatistics(np.ones((2, 3, 3)))
+        pms.Ising("y", J, graph=SQUARE, observed=table, log_partition=bethe)
         with pytest.raises(NetworkError, match="log Z of y is an approximation"):
             pms.ExchangeStep(network="x")
     with pm.Model():
