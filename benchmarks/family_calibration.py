@@ -158,9 +158,10 @@ def five_spins(normalised: bool = True) -> Simulator:
             pms.GibbsPotential("likelihood", -pt.sum(y[:, i] * y[:, j] * J) - pt.sum(y * h))
 
     symbols = pt.dvector("J"), pt.dvector("h")
-    theta, K = pms.Ising.dist(*symbols, graph=graph).owner.inputs[2:]
-    parameters = pytensor.function(symbols, [theta, K], mode="FAST_COMPILE")
-    sweep = pms.Ising.dist(*symbols, graph=graph).owner.op.problem.sweep
+    spins = pms.Ising.dist(*symbols, graph=graph)
+    natural = spins.owner.op.natural(*spins.owner.inputs[2:])
+    parameters = pytensor.function(symbols, list(natural), mode="FAST_COMPILE")
+    sweep = spins.owner.op.problem.sweep
 
     def draw(rng):
         J, h = rng.normal(0, 0.5, 10), rng.normal(0, 0.5, 5)

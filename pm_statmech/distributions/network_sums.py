@@ -1,7 +1,8 @@
 r"""Many observations of a network by their sums, which are all that its parameters need.
 
-.. math:: \sum_{s=1}^{N} \log p(x^{(s)}) = \sum_{i, a} \theta_i(a)\, N_{ia} + \sum_e K_e S_e
-          - N \log Z(\theta, K)
+.. math:: \sum_{s=1}^{N} \log p(x^{(s)})
+          = \beta \Big(\sum_{i, a} \theta_i(a)\, N_{ia} + \sum_e K_e S_e\Big)
+          - N \log Z(\beta \theta, \beta K)
 
 with the counts N_ia of node i in state a and the sums S_e of the interactions along edges.
 """
@@ -72,14 +73,14 @@ class SumsRV(SymbolicRandomVariable):
     n_rows: int
 
     @classmethod
-    def log_partition(cls, theta, K):
+    def log_partition(cls, theta, K, beta):
         """Log Z (...) of one row."""
-        return cls.rows.log_partition(theta, K)
+        return cls.rows.log_partition(theta, K, beta)
 
     @classmethod
-    def relative_error(cls, theta, K):
+    def relative_error(cls, theta, K, beta):
         """Of that."""
-        return cls.rows.relative_error(theta, K)
+        return cls.rows.relative_error(theta, K, beta)
 
     @classmethod
     def engine_said(cls) -> str:
@@ -92,13 +93,13 @@ class SumsRV(SymbolicRandomVariable):
         return cls.rows.engine_bytes()
 
     @classmethod
-    def rv_op(cls, theta, K, *, size=None, rng=None):
+    def rv_op(cls, theta, K, beta, *, size=None, rng=None):
         """Draw rows, and add them up."""
         network = cls.rows.problem.network
-        theta, K = (pt.cast(pt.as_tensor_variable(p), "float64") for p in (theta, K))
+        params = [pt.cast(pt.as_tensor_variable(p), "float64") for p in (theta, K, beta)]
         rng, size = normalize_rng_param(rng), normalize_size_param(size)
         several = (cls.n_rows,) if rv_size_is_none(size) else pt.concatenate([size, [cls.n_rows]])
-        drawn = cls.rows.rv_op(theta, K, size=several, rng=rng)
+        drawn = cls.rows.rv_op(*params, size=several, rng=rng)
         next_rng, x = drawn.owner.outputs
         number, _ = cls.rows.numbers(cls.rows.flat(x))
         counts = pt.sum(pt.eq(number[..., None], np.arange(network.q)), axis=-3)
@@ -113,7 +114,7 @@ class SumsRV(SymbolicRandomVariable):
         sums = pt.specify_shape(
             sums, (*[None] * (sums.type.ndim - 1), network.n * network.q + network.m)
         )
-        return cls(inputs=[rng, size, theta, K], outputs=[next_rng, sums])(rng, size, theta, K)
+        return cls(inputs=[rng, size, *params], outputs=[next_rng, sums])(rng, size, *params)
 
 
 def sums_of(rows: Any, n_rows: int) -> type[SumsRV]:
@@ -135,8 +136,10 @@ def sums_of(rows: Any, n_rows: int) -> type[SumsRV]:
 
 
 @_logprob.register(SumsRV)
-def _sums_logp(op, values, rng, size, theta, K, **kwargs):
+def _sums_logp(op, values, rng, size, theta, K, beta, **kwargs):
     [value] = values
+    log_z = op.log_partition(theta, K, beta)
+    theta, K = op.rows.natural(theta, K, beta)
     network = op.rows.problem.network
     counts, sums = value[..., : network.n * network.q], value[..., network.n * network.q :]
     flat = pt.reshape(
@@ -146,11 +149,11 @@ def _sums_logp(op, values, rng, size, theta, K, **kwargs):
     # a state that is never seen may be impossible
     of_nodes = pt.sum(pt.switch(pt.eq(counts, 0), 0.0, counts * flat), axis=-1)
     of_edges = K * pt.sum(sums, -1) if op.rows.problem.uniform else pt.sum(K * sums, axis=-1)
-    return of_nodes + of_edges - op.n_rows * op.log_partition(theta, K)
+    return of_nodes + of_edges - op.n_rows * log_z
 
 
 @_support_point.register(SumsRV)
-def _sums_support_point(op, rv, rng, size, theta, K):
+def _sums_support_point(op, rv, rng, size, theta, K, beta):
     # of rows that are all the same, in the first state
     network = op.rows.problem.network
     one = np.concatenate(

@@ -1,7 +1,7 @@
 r"""Random variables on networks: densities with their normaliser, exact draws, means.
 
-.. math:: \log p(x) = \sum_i \theta_i(x_i) + \sum_{e = (i, j)} K_e\, G(x_i, x_j)
-          - \log Z(\theta, K)
+.. math:: \log p(x) = \beta \Big(\sum_i \theta_i(x_i) + \sum_{e = (i, j)} K_e\, G(x_i, x_j)\Big)
+          - \log Z(\beta \theta, \beta K)
 
 Where one coupling is common to all edges, K is a number, and the sum over edges is taken once.
 """
@@ -79,7 +79,7 @@ def _along_last(values, weights):
 
 
 class NetworkRV(SymbolicRandomVariable):
-    """States of all nodes, by their potentials theta (..., n, q) and couplings K."""
+    """States of all nodes: potentials theta (..., n, q), couplings K, inverse temperature (...)."""
 
     name = "network"
     _print_name = ("Network", "\\operatorname{Network}")
@@ -101,13 +101,22 @@ class NetworkRV(SymbolicRandomVariable):
         )  # fmt: skip
 
     @classmethod
-    def log_partition(cls, theta, K):
-        """Log Z (...)."""
-        return cls.engine.compute(cls.problem, theta, K)
+    def natural(cls, theta, K, beta):
+        """Potentials and couplings times the inverse temperature."""
+        theta, K, beta = (pt.cast(pt.as_tensor_variable(p), "float64") for p in (theta, K, beta))
+        return beta[..., None, None] * theta, beta * K if cls.problem.uniform else (
+            beta[..., None] * K
+        )
 
     @classmethod
-    def relative_error(cls, theta, K):
+    def log_partition(cls, theta, K, beta):
+        """Log Z (...)."""
+        return cls.engine.compute(cls.problem, *cls.natural(theta, K, beta))
+
+    @classmethod
+    def relative_error(cls, theta, K, beta):
         """None but rounding of an exact engine, and of others nobody knows."""
+        _, K = cls.natural(theta, K, beta)
         none = pt.zeros_like(K if cls.problem.uniform else K[..., 0])
         return none if cls.engine.exact else none + np.nan
 
@@ -155,12 +164,12 @@ class NetworkRV(SymbolicRandomVariable):
         return of_nodes + of_edges, known_states
 
     @classmethod
-    def rv_op(cls, theta, K, *, size=None, rng=None):
+    def rv_op(cls, theta, K, beta, *, size=None, rng=None):
         """Draw back through a transfer matrix, or by many sweeps where that is too large."""
-        theta, K = (pt.cast(pt.as_tensor_variable(p), "float64") for p in (theta, K))
+        params = [pt.cast(pt.as_tensor_variable(p), "float64") for p in (theta, K, beta)]
         rng, size = normalize_rng_param(rng), normalize_size_param(size)
-        next_rng, drawn = cls._draw(theta, K, size, rng)
-        return cls(inputs=[rng, size, theta, K], outputs=[next_rng, drawn])(rng, size, theta, K)
+        next_rng, drawn = cls._draw(*cls.natural(*params), size, rng)
+        return cls(inputs=[rng, size, *params], outputs=[next_rng, drawn])(rng, size, *params)
 
     @classmethod
     def _draw(cls, theta, K, size, rng):
@@ -205,7 +214,7 @@ def kind_of_network(
                 "problem": problem, "engine": engine, "values": np.asarray(values, dtype=float),
                 "node_shape": shape, "name": name.lower(),
                 "_print_name": (name, f"\\operatorname{{{name}}}"),
-                "extended_signature": f"[rng],[size],(n,q),({K})->[rng],({core})",
+                "extended_signature": f"[rng],[size],(n,q),({K}),()->[rng],({core})",
             },
         )  # fmt: skip
         _subclasses[key] = found
@@ -216,7 +225,7 @@ def in_network(
     name: str, couplings: Couplings, theta, values, interaction, *, beta, field,
     log_partition: NetworkEngine | None,
 ):  # fmt: skip
-    """Parameters of a variable, its potentials and couplings times beta, and its class.
+    """Parameters of a variable, potentials, couplings and beta, and its class.
 
     Parameters
     ----------
@@ -233,9 +242,7 @@ def in_network(
     engine = choose_engine(problem) if log_partition is None else log_partition
     engine.check(problem)
     kind = kind_of_network(problem, engine, values, couplings.nodes.shape, name)
-    K = couplings.K
-    params = [beta[..., None, None] * theta, beta * K if couplings.uniform else beta[..., None] * K]
-    return params, kind
+    return [theta, couplings.K, beta], kind
 
 
 def of_network(*params, kind, n_rows: int | None = None, size=None, rng=None):
@@ -262,15 +269,15 @@ class NetworkDistribution(Distribution):
 
 
 @_logprob.register(NetworkRV)
-def _network_logp(op, values, rng, size, theta, K, **kwargs):
+def _network_logp(op, values, rng, size, theta, K, beta, **kwargs):
     [value] = values
-    log_weight, possible = op.log_weight(op.flat(value), theta, K)
-    log_p = log_weight - op.log_partition(theta, K)
+    log_weight, possible = op.log_weight(op.flat(value), *op.natural(theta, K, beta))
+    log_p = log_weight - op.log_partition(theta, K, beta)
     return pt.switch(possible, log_p, -np.inf)
 
 
 @_support_point.register(NetworkRV)
-def _network_support_point(op, rv, rng, size, theta, K):
+def _network_support_point(op, rv, rng, size, theta, K, beta):
     # every node's own most probable state, as if it were alone
     number = pt.argmax(theta, axis=-1)
     point = pt.constant(op.values.astype("int64"))[number]
@@ -282,11 +289,12 @@ def _network_support_point(op, rv, rng, size, theta, K):
 
 
 @_mean.register(NetworkRV)
-def _network_mean(op, rv, rng, size, theta, K):
+def _network_mean(op, rv, rng, size, theta, K, beta):
+    theta, K = op.natural(theta, K, beta)
     # the probability of a state is the derivative of log Z by its potential, one for each of a
     # batch of couplings; on a torus without a field nothing depends on it, and spins are 0
-    theta = theta + pt.zeros_like(op.log_partition(theta, K))[..., None, None]
-    log_z = op.log_partition(theta, K)
+    theta = theta + pt.zeros_like(op.engine.compute(op.problem, theta, K))[..., None, None]
+    log_z = op.engine.compute(op.problem, theta, K)
     probabilities = pytensor.grad(pt.sum(log_z), theta, disconnected_inputs="ignore")
     mean = pt.dot(probabilities, pt.constant(op.values))
     mean = pt.reshape(

@@ -116,7 +116,7 @@ class HeatBathStep(BlockedStep):
         self.op: Any = rv.owner.op
         if not isinstance(self.op, NetworkRV):
             raise NetworkError(f"{value.name} is not a variable on a network.")
-        theta, K = model.replace_rvs_by_values(list(rv.owner.inputs[2:]))
+        theta, K = model.replace_rvs_by_values(list(rv.owner.op.natural(*rv.owner.inputs[2:])))
         with_batch = theta.type.ndim != 2 or K.type.ndim != (0 if self.op.problem.uniform else 1)
         if with_batch or value.type.ndim != len(self.op.node_shape):
             raise NetworkError(f"{value.name} is a batch of networks: name each by itself.")

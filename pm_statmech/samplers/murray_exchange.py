@@ -139,7 +139,7 @@ class ExchangeStep(BlockedStep):
         # all of the model but this variable, and the network's parameters
         others = [v for v in model.basic_RVs if v is not rv] + list(model.potentials)
         rest = model.logp(vars=others)
-        theta, K = model.replace_rvs_by_values(list(rv.owner.inputs[2:]))
+        theta, K = model.replace_rvs_by_values(list(rv.owner.op.natural(*rv.owner.inputs[2:])))
         if theta.type.ndim != 2 or K.type.ndim != (0 if self.op.problem.uniform else 1):
             raise NetworkError(f"{rv.name} has a batch of parameters: the step takes one.")
         self._point_names = [v.name for v in model.value_vars]
@@ -274,7 +274,7 @@ def _check_approximations(model: pm.Model, rv, moved) -> None:
             )
     if rv.owner.op.engine.exact:
         return
-    graphs = model.replace_rvs_by_values(list(rv.owner.inputs[2:]))
+    graphs = model.replace_rvs_by_values(list(rv.owner.op.natural(*rv.owner.inputs[2:])))
     theirs = {v for v in ancestors(graphs) if v in set(model.value_vars)} - set(moved)
     if theirs:
         names = ", ".join(sorted(str(v.name) for v in theirs))

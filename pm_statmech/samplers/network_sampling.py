@@ -56,7 +56,9 @@ def known_network(x) -> Known:
     if not isinstance(op, NetworkRV):
         raise NetworkError("x is not a variable on a network, such as pms.Ising.dist(...).")
     try:
-        theta, K = pytensor.function([], list(x.owner.inputs[2:]), mode="FAST_COMPILE")()
+        theta, K = pytensor.function(
+            [], list(op.natural(*x.owner.inputs[2:])), mode="FAST_COMPILE"
+        )()
     except pytensor.graph.utils.MissingInputError as error:
         raise NetworkError("x has random parameters: give numbers.") from error
     network = op.problem.network
