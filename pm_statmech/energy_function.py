@@ -4,15 +4,14 @@ Beta never enters the graph, so that one compiled function serves every rung:
 
 .. math:: \nabla \log \pi_\beta = \nabla \log \pi_0 - \beta \nabla E
 
-PyTensor's numba kernel is wrapped in a C function, and both are cached on disk under PyTensor's
-own key. Sampler loops take the address as an integer, so that they too are compiled once
-for all models. Shared data are passed by address, and read anew at each `bind`.
+Sampler loops take the address as an integer, so that they are compiled once for all models, and
+learn from the same `Target` which coordinates are integers and which are states of networks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple
 
@@ -21,49 +20,17 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from numba import types
-from pymc.pytensorf import compile as pymc_compile
 from pymc.pytensorf import rewrite_pregrad
-from pytensor.graph.basic import Constant
 from pytensor.graph.replace import clone_replace
 
 from pm_statmech.errors import UnsupportedVariableError
 from pm_statmech.integer_support import integer_bounds
-from pm_statmech.native_code import kernel_of, source_beside
+from pm_statmech.latent_networks import NETWORKS, LatentNetwork, Networks, bound, latent_networks
+from pm_statmech.native_function import NativeFunction, call_by_address, compile_native
 from pm_statmech.tempering import TemperedModel
 
-_DOUBLE_P = types.CPointer(types.float64)
-_INT_P = types.CPointer(types.int64)
-_SIGNATURE = types.void(_DOUBLE_P, _DOUBLE_P, _INT_P)
-
-
-@numba.extending.intrinsic
-def _as_pointer(typingctx, address):
-    """Integer address -> void pointer, for numba.carray."""
-
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
-
-    return types.voidptr(types.int64), codegen
-
-
-@numba.extending.intrinsic
-def call_energy(typingctx, address, x, value, words):
-    """Call an energy function by address: ``value`` <- [log pi_0, E, grad log pi_0, grad E]."""
-    from llvmlite import ir
-
-    signature = types.void(types.int64, x, value, words)
-
-    def codegen(context, builder, sig, args):
-        pointers = []
-        for argument, array_type in zip(args[1:], sig.args[1:], strict=True):
-            array = context.make_array(array_type)(context, builder, argument)
-            pointers.append(array.data)
-        function_type = ir.FunctionType(ir.VoidType(), [p.type for p in pointers])
-        function = builder.inttoptr(args[0], function_type.as_pointer())
-        builder.call(function, pointers)
-        return context.get_dummy_value()
-
-    return signature, codegen
+# random states on which sweeps over a network are tried out, and how well they must agree
+TRIALS, AGREED = 4, 1e-8
 
 
 class Target(NamedTuple):
@@ -72,10 +39,14 @@ class Target(NamedTuple):
     Parameters
     ----------
     address, words
-        the energy function and its data, see `call_energy`.
+        the energy function and its data, see `call_by_address`.
     discrete, low, high
         (m,) positions of integer coordinates in the flat vector, and the integers they
         lie between, which may be infinite.
+    alone
+        which of these move one by one: all but the nodes of networks.
+    networks
+        that sweeps move.
     stepwise
         1 where E is piecewise constant, so that its gradient says nothing, else 0.
     """
@@ -85,6 +56,8 @@ class Target(NamedTuple):
     discrete: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    alone: np.ndarray
+    networks: Networks
     stepwise: int
 
 
@@ -95,6 +68,8 @@ TARGET = types.NamedTuple(
         types.int64[::1],
         types.float64[::1],
         types.float64[::1],
+        types.int64[::1],
+        NETWORKS,
         types.int64,
     ),
     Target,
@@ -112,6 +87,11 @@ class Layout:
     def size(self) -> int:
         """Length d of the flat vector."""
         return sum(prod(shape) for shape in self.shapes)
+
+    @property
+    def positions(self) -> list[int]:
+        """Where each variable begins in the flat vector."""
+        return [sum(map(prod, self.shapes[:k])) for k in range(len(self.shapes))]
 
     def split(self, flat):
         """Flat vector (d,) -> the variables in their shapes; for arrays and for tensors."""
@@ -192,38 +172,38 @@ class EnergyFunction:
 
     Parameters
     ----------
-    address
-        of the C function (double* x, double* value, int64* words).
+    native
+        the compiled function.
     layout
         of x.
-    shared
-        the containers of the model's data, read again by `bind`.
     integers
         positions, lowest and highest values of the integer coordinates, see `Target`.
-    library
-        keeps the native code alive.
-    expected_cost
-        microseconds a call should take, from the size of its graph and data.
+    networks
+        free variables on networks, whose nodes are some of these.
     """
 
-    address: int
+    native: NativeFunction
     layout: Layout
-    shared: tuple
     integers: tuple[np.ndarray, np.ndarray, np.ndarray]
-    library: object
-    expected_cost: float
+    networks: tuple[LatentNetwork, ...]
 
     @property
     def size(self) -> int:
         """Number d of unconstrained parameters."""
         return self.layout.size
 
-    def bind(self) -> tuple[Target, tuple[np.ndarray, ...]]:
+    @property
+    def alone(self) -> np.ndarray:
+        """Numbers of the integer coordinates that are no nodes of networks."""
+        in_networks = [np.arange(v.position, v.position + v.size) for v in self.networks]
+        return np.flatnonzero(~np.isin(self.integers[0], np.concatenate([[], *in_networks])))
+
+    def bind(self) -> tuple[Target, tuple]:
         """What kernels call, with the data as they are now, and the arrays to keep alive."""
-        arrays = tuple(np.ascontiguousarray(container.value) for container in self.shared)
-        words = [w for a in arrays for w in (a.ctypes.data, *a.shape)]
-        target = Target(self.address, np.array([*words, 0], dtype=np.int64), *self.integers, 0)
-        return target, arrays
+        words, arrays = self.native.bind()
+        networks, more = bound(self.networks)
+        target = Target(self.native.address, words, *self.integers, self.alone, networks, 0)
+        return target, (arrays, more)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Values at one flat vector (d,) or a stack of them (n, d) -> (..., 2 + 2 d)."""
@@ -244,45 +224,29 @@ def evaluate_all(target, x):
     """Evaluate the energy function at each row of x."""
     values = np.full((x.shape[0], 2 + 2 * x.shape[1]), np.nan)
     for i in range(x.shape[0]):
-        call_energy(target.address, x[i], values[i], target.words)
+        call_by_address(target.address, x[i], values[i], target.words)
     return values
 
 
-def _wrapper_source(d: int, arrays: list[np.ndarray]) -> str:
-    """C wrapper of a kernel(x, *shared) -> (log_prior, energy, two gradients)."""
-    n_words = sum(1 + a.ndim for a in arrays) + 1
-    lines = [
-        "def energy_function(x, value, words):",
-        f"    out = carray(value, ({2 + 2 * d},))",
-        f"    w = carray(words, ({n_words},))",
-        "    out[:] = nan",
+def _agrees(energy_function: EnergyFunction, split: TemperedModel, latent: LatentNetwork) -> bool:
+    """Whether random states change log pi_0 and E by what the network says, where finite."""
+    network, values = latent.op.problem.network, latent.op.values
+    rng, nodes = np.random.default_rng(0), np.arange(network.n)
+    number = rng.integers(network.q, size=(TRIALS, network.n))
+    x = np.tile(flat_point(split, energy_function.layout, {}), (TRIALS, 1))
+    x[:, latent.position + nodes] = values[number]
+    found = energy_function(x)[:, :2] * [1.0, -1.0]
+    first, second = network.edges.T
+    said = [
+        [
+            np.sum(theta[nodes, s]) + K @ network.interaction[s[first], s[second]]
+            for theta, K in latent.natural(x[0])
+        ]
+        for s in number
     ]
-    position, names = 0, []
-    for k, array in enumerate(arrays):
-        shape = [f"w[{position + 1 + axis}]" for axis in range(array.ndim)]
-        pointer = (
-            f"carray(as_pointer(w[{position}]), ({', '.join(shape or ['1'])},), {array.dtype})"
-        )
-        lines.append(f"    s{k} = {pointer}" + ("" if array.ndim else ".reshape(())"))
-        names.append(f"s{k}")
-        position += 1 + array.ndim
-    arguments = ", ".join([f"carray(x, ({d},))", *names])
-    lines += [
-        f"    log_prior, energy, grad_log_prior, grad_energy = kernel({arguments})",
-        "    out[0] = log_prior.item()",
-        "    out[1] = energy.item()",
-        f"    out[2 : {2 + d}] = grad_log_prior",
-        f"    out[{2 + d} : {2 + 2 * d}] = grad_energy",
-    ]
-    return "\n".join(lines)
-
-
-def _expected_cost(function, shared: tuple, d: int) -> float:
-    """Microseconds a call takes: .3, .005 a node, .01 a parameter, .0004 an element of data."""
-    graph = function.maker.fgraph
-    constants = [v.data for v in graph.variables if isinstance(v, Constant)]
-    elements = sum(np.size(a) for a in constants) + sum(np.size(c.value) for c in shared)
-    return 0.3 + 0.005 * len(graph.apply_nodes) + 0.01 * d + 0.0004 * elements
+    gap = (found[1:] - found[0]) - np.subtract(said[1:], said[0])
+    finite = np.isfinite(gap)
+    return bool(np.all(np.abs(gap[finite]) <= AGREED * (1.0 + np.max(np.abs(found[:, :2])))))
 
 
 def compile_energy_function(
@@ -310,33 +274,15 @@ def compile_energy_function(
         pytensor.grad(g, x, disconnected_inputs="ignore", return_disconnected="zero")
         for g in (log_prior, energy)
     ]
-    options = {"mode": "NUMBA", **(compile_kwargs or {})}
-    with split.model:
-        function = pymc_compile([x], [log_prior, energy, *gradients], **options)
-    shared = tuple(function.input_storage[1:])
-    not_arrays = [c for c in shared if not isinstance(c.value, np.ndarray)]
-    if not_arrays:
-        raise UnsupportedVariableError(
-            f"the model's density reads {not_arrays[0].name or 'a shared variable'}, which is a "
-            f"{type(not_arrays[0].value).__name__}, not an array: it cannot enter the kernel."
-        )
-    source = _wrapper_source(layout.size, [c.value for c in shared])
-    environment = {
-        "carray": numba.carray,
-        "as_pointer": _as_pointer,
-        "nan": np.nan,
-        **{
-            name: np.dtype(name)
-            for name in ("float64", "float32", "int64", "int32", "int8", "bool")
-        },
-    }
-    wrapper, key = source_beside(kernel_of(function), source, "energy_function", environment)
-    library = numba.cfunc(_SIGNATURE, cache=key is not None)(wrapper)
-    return EnergyFunction(
-        int(library.address or 0),
+    native = compile_native(
+        x, [log_prior, energy, *gradients], [0, 0, layout.size, layout.size], split.model,
+        compile_kwargs,
+    )  # fmt: skip
+    positions = dict(zip(layout.names, layout.positions, strict=True))
+    found = EnergyFunction(
+        native,
         layout,
-        shared,
         integer_coordinates(split, layout),
-        library,
-        _expected_cost(function, shared, layout.size),
+        latent_networks(split, x, pieces, positions, compile_kwargs),
     )
+    return replace(found, networks=tuple(v for v in found.networks if _agrees(found, split, v)))

@@ -210,6 +210,14 @@ class Family:
         exponent = pt.sum(weights * T, axis=-1)
         return pt.switch(inside, exponent - self.engine.log_partition(weights), -pt.inf)
 
+    def energy(self, x, eta):
+        r"""-eta . T(x) (...), which beta multiplies; 0 off the support."""
+        x = pt.as_tensor_variable(x)
+        inside = self.support.contains(x)
+        T = self._statistics_at(self._in_place_of(x, inside))[..., :-1]
+        exponent = pt.sum(pt.cast(pt.as_tensor_variable(eta), "float64") * T, axis=-1)
+        return pt.switch(inside, -exponent, 0.0)
+
     def _derivatives(self, eta):
         """Gradient of A in (eta, power of the base): E[T] with E[log h] as the last entry."""
         weights = self.weights(eta)

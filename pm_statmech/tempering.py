@@ -9,44 +9,28 @@ with beta_k the beta a term carries (1 for a likelihood) and beta_* the target.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pymc.distributions.continuous import FlatRV, HalfFlatRV
-from pymc.distributions.distribution import PartialObservedRV
 from pymc.distributions.transforms import _default_transform
-from pymc.logprob.basic import logp
 from pymc.model.fgraph import fgraph_from_model, model_from_fgraph
-from pytensor.graph.replace import clone_replace, graph_replace
+from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from pm_statmech.errors import (
-    DetachedPotentialWarning,
-    InverseTemperatureError,
-    TemperedTermError,
-    UnsupportedVariableError,
-)
-from pm_statmech.gibbs import GibbsLossRV, GibbsPotentialOp
+from pm_statmech.distributions.base_measures import taken_apart
+from pm_statmech.errors import DetachedPotentialWarning, UnsupportedVariableError
 from pm_statmech.ladder import check_beta
-
-Kind = Literal["likelihood", "loss", "potential"]
-
-
-@dataclass(frozen=True)
-class TemperedTerm:
-    """One term E_k of the energy: its graph on the model's random variables, and its own beta."""
-
-    name: str
-    kind: Kind
-    pointwise: TensorVariable
-    beta: float
-    unit: str
-    n_observations: int
+from pm_statmech.tempered_terms import (
+    CORRECTION_SUFFIX,
+    TemperedTerm,
+    common_beta,
+    tempered_terms,
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +40,7 @@ class TemperedModel:
     Parameters
     ----------
     model
-        the PyMC model that was split.
+        the PyMC model that was split; tempered distributions are their base measures in it.
     log_prior
         scalar graph, log pi_0 with the Jacobians of the transforms, on `value_vars`.
     energy
@@ -94,111 +78,6 @@ class TemperedModel:
         return compile_energy_function(self, compile_kwargs)
 
 
-def _log_density(model: pm.Model, rv) -> TensorVariable:
-    """Pointwise log density of an observed variable, as a graph on the model's other variables.
-
-    ``logp`` clones what it walks over, which breaks composites such as Censored and Mixture
-    when their parents are model variables: placeholders stand in for the parents meanwhile.
-    """
-    parents = [v for v in ancestors([rv]) if v is not rv and v in set(model.basic_RVs)]
-    stand_ins = {parent: parent.type() for parent in parents}
-    [alone] = clone_replace([rv], stand_ins)
-    density = logp(alone, model.rvs_to_values[rv])
-    # graph_replace puts the model's own variables back; clone_replace would put in copies
-    return graph_replace(density, {dummy: p for p, dummy in stand_ins.items()}, strict=False)
-
-
-def _own_beta(name: str, node) -> float:
-    return check_beta(np.asarray(node.eval()).item(), f"{name}: beta")
-
-
-def _observed_term(model: pm.Model, rv) -> TemperedTerm:
-    value = model.rvs_to_values[rv]
-    op = rv.owner.op
-    if isinstance(op, GibbsLossRV):
-        beta, weights, *prediction = op.dist_params(rv.owner)
-        pointwise = weights * op.loss(value, *prediction)
-        kind: Kind = "loss"
-        own, unit = _own_beta(rv.name, beta), op.loss.unit
-        if op.loss.residual and len(prediction) == 2:
-            unit = "1"
-    else:
-        if isinstance(op, PartialObservedRV) and op.ndim_supp > 0:
-            raise UnsupportedVariableError(
-                f"{rv.name}: a multivariate variable with some entries missing has no density of "
-                "its observed part alone. Drop the incomplete rows, or marginalise by hand."
-            )
-        pointwise, kind, own, unit = -_log_density(model, rv), "likelihood", 1.0, "nats"
-    n = int(np.prod(pt.shape(value).eval(), dtype=int)) if value.ndim else 1
-    return TemperedTerm(rv.name, kind, pointwise, own, unit, n)
-
-
-def _potential_term(potential) -> TemperedTerm:
-    if isinstance(potential.owner.op, GibbsPotentialOp):
-        energy, beta = potential.owner.inputs
-        own = _own_beta(potential.name, beta)
-        return TemperedTerm(potential.name, "potential", energy, own, "1", 0)
-    return TemperedTerm(potential.name, "potential", -potential, 1.0, "nats", 0)
-
-
-def _is_gibbs_potential(potential) -> bool:
-    return potential.owner is not None and isinstance(potential.owner.op, GibbsPotentialOp)
-
-
-def tempered_terms(
-    model: pm.Model, tempered: Sequence[str] | None = None
-) -> tuple[TemperedTerm, ...]:
-    """Return the terms to temper: by default every observed variable and GibbsPotential."""
-    corrections = [p.name for p in model.potentials if p.name.endswith(CORRECTION_SUFFIX)]
-    if corrections:
-        raise TemperedTermError(
-            f"this model was made by temper() (it holds {corrections[0]!r}). Pass the original "
-            "model, with target_beta= or betas= for other temperatures."
-        )
-    observed = {rv.name: rv for rv in model.observed_RVs}
-    potentials = {p.name: p for p in model.potentials}
-    if tempered is None:
-        names = [*observed, *(n for n, p in potentials.items() if _is_gibbs_potential(p))]
-    else:
-        names = [tempered] if isinstance(tempered, str) else list(tempered)
-        for name in names:
-            if name not in observed and name not in potentials:
-                raise TemperedTermError(
-                    f"tempered={names}: {name!r} is not an observed variable or a Potential of "
-                    f"this model. It has observed variables {sorted(observed)} and Potentials "
-                    f"{sorted(potentials)}."
-                )
-    if not names:
-        raise TemperedTermError(
-            "nothing to temper: the model has no observed variable and no GibbsPotential. "
-            + (
-                f"Name the Potentials that are energies: tempered={sorted(potentials)}."
-                if potentials
-                else "Add a likelihood, a GibbsLoss or a GibbsPotential."
-            )
-        )
-    return tuple(
-        _observed_term(model, observed[name])
-        if name in observed
-        else _potential_term(potentials[name])
-        for name in names
-    )
-
-
-def common_beta(terms: Sequence[TemperedTerm]) -> float:
-    """Target of several terms: 1 with a likelihood among them, else the common beta."""
-    if any(term.kind == "likelihood" for term in terms):
-        return 1.0
-    betas = sorted({term.beta for term in terms if term.beta > 0})
-    if not betas:
-        raise InverseTemperatureError(
-            "every tempered term has beta = 0, so that the model is its prior. Give the terms a "
-            "beta > 0; sample_tempered samples the prior as its lowest rung anyway."
-        )
-    # without a common value the largest is the target, and ratios are at most 1
-    return betas[-1]
-
-
 def _warn_detached(model: pm.Model) -> None:
     if not model.potentials:
         return
@@ -232,6 +111,33 @@ def _why_not_normalised(model: pm.Model, tempered: set[str]) -> str:
     return ""
 
 
+def kept_in_prior(model: pm.Model, terms: Sequence[TemperedTerm]) -> list:
+    """Variables and Potentials whose log densities are the prior's; base measures among them."""
+    tempered = {term.name for term in terms if term.kind != "distribution"}
+    return [v for v in [*model.basic_RVs, *model.potentials] if v.name not in tempered]
+
+
+def _with_base_measures(
+    model: pm.Model, terms: tuple[TemperedTerm, ...]
+) -> tuple[pm.Model, tuple[TemperedTerm, ...]]:
+    """Copy of the model in which tempered distributions are their base measures, and its terms."""
+    names = [term.name for term in terms if term.kind == "distribution"]
+    if not names:
+        return model, terms
+    copy = copy_model(model, {name: taken_apart(model[name]).base for name in names})
+    # the parameters of a tempered distribution are not random: of its energy only x is
+    own = {
+        term.name: replace(
+            term, pointwise=graph_replace(term.pointwise, {model[term.name]: copy[term.name]})
+        )
+        for term in terms
+        if term.kind == "distribution"
+    }
+    others = [term.name for term in terms if term.name not in own]
+    rest = {term.name: term for term in tempered_terms(copy, others)} if others else {}
+    return copy, tuple({**rest, **own}[term.name] for term in terms)
+
+
 def tempered_model(
     model: pm.Model | None = None, *, tempered: Sequence[str] | None = None
 ) -> TemperedModel:
@@ -246,7 +152,9 @@ def tempered_model(
     tempered
         names of the observed variables and Potentials that form the energy. By default
         every observed variable and every GibbsPotential; a plain Potential is a constraint and
-        stays with the prior.
+        stays with the prior. A free variable of an exponential family, such as an `Ising`, may be
+        named too: E is then :math:`-\\eta \\cdot T(x)`, its own beta the target, and pi_0 its base
+        measure as a probability, on a network that of equally probable states.
 
     Returns
     -------
@@ -271,13 +179,14 @@ def tempered_model(
     terms = tempered_terms(model, tempered)
     _warn_detached(model)
     target = common_beta(terms)
+    model, terms = _with_base_measures(model, terms)
     names = {term.name for term in terms}
     total = sum(
         pt.constant(np.float64(term.beta / target)) * pt.sum(pt.cast(term.pointwise, "float64"))
         for term in terms
     )
     [energy] = model.replace_rvs_by_values([total])
-    kept = [v for v in [*model.basic_RVs, *model.potentials] if v.name not in names]
+    kept = kept_in_prior(model, terms)
     log_prior = model.logp(vars=kept, jacobian=True, sum=True)
     reason = _why_not_normalised(model, names)
     return TemperedModel(
@@ -292,22 +201,21 @@ def tempered_model(
     )
 
 
-CORRECTION_SUFFIX = "__tempering"
-
-
-def copy_model(model: pm.Model) -> pm.Model:
+def copy_model(model: pm.Model, instead: Mapping | None = None) -> pm.Model:
     """Copy a model with its initial values and the order of its variables.
 
-    PyMC's own copy refuses initial values and reorders free variables, which misaligns every
-    flat vector of parameters.
+    Free variables named in ``instead`` become these unnamed ones. PyMC's own copy refuses initial
+    values and reorders free variables, which misaligns every flat vector of parameters.
     """
     initial = dict(model.rvs_to_initial_values)
     try:
         for rv in initial:
             model.rvs_to_initial_values[rv] = None
-        fgraph, _ = fgraph_from_model(model)
+        fgraph, memo = fgraph_from_model(model)
     finally:
         model.rvs_to_initial_values.update(initial)
+    for name, other in (instead or {}).items():
+        fgraph.replace(memo[model[name]].owner.inputs[0], other, import_missing=True)
     copy = model_from_fgraph(fgraph, mutate_fgraph=True)
     for kind in ("free_RVs", "observed_RVs", "potentials", "deterministics", "data_vars"):
         order = {v.name: k for k, v in enumerate(getattr(model, kind))}

@@ -299,7 +299,7 @@ def sample_annealed(
             "complete": 1,
         },
     )
-    left_out = datatree.add_densities(tree, model, split, target, options, KEEP_LIMIT)
+    left_out = datatree.add_densities(tree, split.model, split, target, options, KEEP_LIMIT)
     if left_out and not quiet:
         _log.info(
             f"Pointwise losses would take {left_out / 2**20:.0f} MiB and are left out; "

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from pm_statmech.energy_function import call_energy
+from pm_statmech.native_function import call_by_address
 from pm_statmech.samplers.nuts import log_density
 
 MOST_STATES = 32
@@ -45,7 +45,7 @@ def heat_bath_step(target, x, value, beta, i, low, high, uniform, new_value):
         if x[i] == start:
             log_weights[s] = log_density(value, beta)
         else:
-            call_energy(target.address, x, new_value, target.words)
+            call_by_address(target.address, x, new_value, target.words)
             log_weights[s] = log_density(new_value, beta)
         if np.isnan(log_weights[s]):
             log_weights[s] = -np.inf
@@ -64,7 +64,7 @@ def heat_bath_step(target, x, value, beta, i, low, high, uniform, new_value):
                 break
     x[i] = chosen
     if chosen != start:
-        call_energy(target.address, x, value, target.words)
+        call_by_address(target.address, x, value, target.words)
 
 
 @njit(cache=True)
@@ -77,7 +77,7 @@ def metropolis_step(target, x, value, beta, i, low, high, jump, uniform, new_val
     if start + jump < low or start + jump > high:
         return 0.0
     x[i] = start + jump
-    call_energy(target.address, x, new_value, target.words)
+    call_by_address(target.address, x, new_value, target.words)
     gain = log_density(new_value, beta) - log_density(value, beta)
     if np.log(uniform) < gain:
         value[:] = new_value
@@ -88,11 +88,12 @@ def metropolis_step(target, x, value, beta, i, low, high, jump, uniform, new_val
 
 @njit(cache=True)
 def sweep_integers(target, x, value, beta, factor, rng, new_value):
-    """Move every integer coordinate once, or twice by jumps: one of 1, one of about its width.
+    """Move integer coordinates once, or twice by jumps: one of 1, one of about its width.
 
-    The width of coordinate i is the diagonal entry of `factor`.
+    Nodes of networks are left to `network_sweeps`. The width of coordinate i is the
+    diagonal entry of `factor`.
     """
-    for k in range(target.discrete.shape[0]):
+    for k in target.alone:
         i = target.discrete[k]
         low, high = target.low[k], target.high[k]
         if high - low < MOST_STATES:

@@ -17,7 +17,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from pm_statmech.energy_function import TARGET, call_energy
+from pm_statmech.energy_function import TARGET
+from pm_statmech.native_function import call_by_address
 from pm_statmech.samplers.hmc import N_SUMS, SUM_ACCEPT, SUM_NAN
 from pm_statmech.samplers.independence import independence_step
 from pm_statmech.samplers.moves import long_move, short_move
@@ -168,7 +169,7 @@ def run_scans(
         for k in range(n_rungs):
             if k == 0 and refresh:
                 x[0, :] = prior_draws[scan]
-                call_energy(target.address, x[0], values[0], target.words)
+                call_by_address(target.address, x[0], values[0], target.words)
                 statistics[:] = 0.0
                 statistics[ACCEPT] = 1.0
                 if np.isnan(values[0, 1]):

@@ -27,14 +27,10 @@ from pymc.step_methods.compound import BlockedStep, Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import get_random_generator, get_value_vars_from_user_vars
 from pytensor.graph.traversal import ancestors
-from pytensor.raise_op import CheckAndRaise
-from pytensor.tensor.basic import Alloc
-from pytensor.tensor.elemwise import Elemwise
-from pytensor.tensor.shape import SpecifyShape
-from pytensor.tensor.subtensor import AdvancedSubtensor
 
 from pm_statmech.distributions.network_variables import NetworkRV
 from pm_statmech.errors import NetworkError
+from pm_statmech.latent_networks import goes_node_by_node
 from pm_statmech.network_kernels.moves import heat_bath, swendsen_wang
 
 # random states on which a sum over nodes is tried out as well, and how well it must agree
@@ -44,27 +40,6 @@ TRIALS, AGREED = 4, 1e-8
 @dataclass_state
 class HeatBathState(StepMethodState):
     """Nothing is learnt."""
-
-
-def goes_node_by_node(term, value) -> bool:
-    """Whether entry i of a term depends on no other entry of a value than i, by the graph."""
-    if term is value:
-        return True
-    if term.type.ndim != value.type.ndim:
-        return False
-    node = term.owner
-    with_value = [v for v in node.inputs if v is value or value in set(ancestors([v]))]
-    if isinstance(node.op, Elemwise):
-        return all(goes_node_by_node(v, value) for v in with_value)
-    if isinstance(node.op, CheckAndRaise | Alloc | SpecifyShape):
-        # conditions raise or do not; shapes are those of the network, or it is no such term
-        return goes_node_by_node(node.inputs[0], value)
-    if isinstance(node.op, AdvancedSubtensor):
-        # a vector looked up by state
-        table, *index = node.inputs
-        looked_up = table.type.ndim == 1 and table not in with_value and len(index) == 1
-        return looked_up and goes_node_by_node(index[0], value)
-    return False
 
 
 class HeatBathStep(BlockedStep):

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from scipy.special import ndtri
 
-from pm_statmech.energy_function import call_energy
+from pm_statmech.native_function import call_by_address
 from pm_statmech.samplers.nuts import draw_momentum, drift, log_density, whitened_gradient
 
 SHORTEST, LONGEST = 0.3, 2.2
@@ -63,7 +63,7 @@ def hmc_step(
         for i in range(d):
             momentum[i] += 0.5 * step_size * gradient[i]
         drift(new_x, momentum, factor, step_size)
-        call_energy(target.address, new_x, new_value, target.words)
+        call_by_address(target.address, new_x, new_value, target.words)
         sums[SUM_STEPS] += 1.0
         if np.isnan(new_value[0]) or np.isnan(new_value[1]):
             sums[SUM_NAN] += 1.0

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from pm_statmech.energy_function import call_energy
+from pm_statmech.native_function import call_by_address
 from pm_statmech.samplers.mixture_kernels import mixture_log_density
 from pm_statmech.samplers.nuts import log_density
 
@@ -37,7 +37,7 @@ def independence_step(
     log_weights, means, inverses
         the reference, see `mixture.compiled_parameters`.
     """
-    call_energy(target.address, proposal, new_value, target.words)
+    call_by_address(target.address, proposal, new_value, target.words)
     new_log = log_density(new_value, beta)
     if not new_log > -np.inf:
         return 0.0

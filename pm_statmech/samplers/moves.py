@@ -1,7 +1,8 @@
 r"""One move of a particle or a rung: its continuous coordinates, then its integers.
 
 The transition is the product of kernels that each leave :math:`\pi_\beta` invariant: HMC of random
-length, or slices where the energy is piecewise constant; then heat bath or Metropolis.
+length, or slices where the energy is piecewise constant; then heat bath or Metropolis of single
+integers, and sweeps over the nodes of networks.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from numba import njit, types
 from pm_statmech.energy_function import TARGET
 from pm_statmech.samplers.discrete import sweep_integers
 from pm_statmech.samplers.hmc import SUM_ACCEPT, SUM_MOVES, SUM_STEPS, random_hmc_step
+from pm_statmech.samplers.network_sweeps import sweep_networks
 from pm_statmech.samplers.nuts import (
     ACCEPT,
     GENERATOR,
@@ -19,6 +21,14 @@ from pm_statmech.samplers.nuts import (
     nuts_step,
 )
 from pm_statmech.samplers.slice import sweep_slices
+
+
+@njit(cache=True)
+def _move_integers(target, x, value, beta, factor, rng, work):
+    if target.alone.shape[0] > 0:
+        sweep_integers(target, x, value, beta, factor, rng, work[: value.shape[0]])
+    if target.networks.addresses.shape[0] > 0:
+        sweep_networks(target, x, value, beta, rng)
 
 
 @njit(cache=True)
@@ -46,8 +56,7 @@ def short_move(target, x, value, beta, step_size, scale, factor, rng, work, sums
     else:
         sums[SUM_ACCEPT] += 1.0
         sums[SUM_MOVES] += 1.0
-    if n_integers > 0:
-        sweep_integers(target, x, value, beta, factor, rng, work[: value.shape[0]])
+    _move_integers(target, x, value, beta, factor, rng, work)
 
 
 @njit(cache=True)
@@ -66,8 +75,7 @@ def long_move(target, x, value, beta, step_size, factor, max_depth, rng, work, s
             )
         else:
             nuts_step(target, x, value, beta, step_size, factor, max_depth, rng, statistics)
-    if n_integers > 0:
-        sweep_integers(target, x, value, beta, factor, rng, work[: value.shape[0]])
+    _move_integers(target, x, value, beta, factor, rng, work)
 
 
 @njit(

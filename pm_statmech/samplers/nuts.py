@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from pm_statmech.energy_function import call_energy
+from pm_statmech.native_function import call_by_address
 
 MAX_ENERGY_ERROR = 1000.0
 
@@ -169,7 +169,7 @@ def nuts_step(
             for i in range(d):
                 edge_p[side, i] += 0.5 * signed * edge_g[side, i]
             drift(edge_x[side], edge_p[side], factor, signed)
-            call_energy(target.address, edge_x[side], new_value, target.words)
+            call_by_address(target.address, edge_x[side], new_value, target.words)
             whitened_gradient(new_value, beta, factor, edge_g[side])
             kinetic = 0.0
             for i in range(d):

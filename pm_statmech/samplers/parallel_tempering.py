@@ -272,7 +272,7 @@ def sample_tempered(
                         f"{size / 2**20:.0f} MiB, so only those of the target are kept; "
                         "keep_tempered=True keeps them all."
                     )
-                block = block_length(energy_function.expected_cost, len(ladders.betas))
+                block = block_length(energy_function.native.expected_cost, len(ladders.betas))
                 journal.save(
                     pilot, ladders, None, tuned=False, keep_all=keep, block=block, now=True
                 )
@@ -338,7 +338,7 @@ def sample_tempered(
         warnings.warn(
             sign.sentence[0].upper() + sign.sentence[1:], PhaseTransitionWarning, stacklevel=2
         )
-    left_out = datatree.add_densities(tree, model, split, target, options, KEEP_LIMIT)
+    left_out = datatree.add_densities(tree, split.model, split, target, options, KEEP_LIMIT)
     if left_out and not quiet:
         _log.info(
             f"Pointwise losses would take {left_out / 2**20:.0f} MiB and are left out; "

@@ -31,6 +31,8 @@ WHITENING_COST = 5e-4
 # gradients of a trajectory, as many evaluations as integers may take beside it
 TRAJECTORY = 16.0
 LARGEST_POPULATION = 2**22
+# microseconds of a sweep, a node's state and a bond
+A_STATE, A_BOND = 0.01, 0.02
 HARVEST, FEWEST_SWEEPS, MOST_SWEEPS = 80_000, 4, 10
 
 
@@ -71,14 +73,18 @@ def population_size(energy_function: EnergyFunction, points: np.ndarray) -> int:
     start = perf_counter()
     evaluate_all(target, points)
     measured = 1e6 * (perf_counter() - start) / len(points)
-    others = target.high - target.low
-    evaluations = np.sum(np.where(others < MOST_STATES, others, 2.0))
-    by_sweep = max(1.0, float(evaluations) / TRAJECTORY)
+    others = (target.high - target.low)[target.alone]
+    evaluations = float(np.sum(np.where(others < MOST_STATES, others, 2.0)))
+    networks = target.networks.sizes
+    of_networks = A_STATE * np.sum(networks[:, 1] * networks[:, 2]) + A_BOND * np.sum(
+        networks[:, 3]
+    )
     continuous = energy_function.size - len(target.discrete)
     del keep
-    cost = energy_function.expected_cost
+    cost = energy_function.native.expected_cost
     if measured > 8 * cost:
         cost *= 4.0 ** np.floor(np.log(measured / cost) / np.log(4.0))
+    by_sweep = max(1.0, (evaluations + of_networks / cost) / TRAJECTORY)
     most = min(MOST_PARTICLES, LARGEST_POPULATION // (2 + 3 * energy_function.size))
     d = energy_function.size
     whitening = WHITENING_COST * d**2 if d <= DENSE_LIMIT else 0.0

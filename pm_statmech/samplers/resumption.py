@@ -76,7 +76,7 @@ def fingerprint(
     for rv in model.observed_RVs:
         value = model.rvs_to_values[rv]
         digest.update(rv.name.encode() + np.ascontiguousarray(value.eval()).tobytes())
-    for container in energy_function.shared:
+    for container in energy_function.native.shared:
         digest.update(np.ascontiguousarray(container.value).tobytes())
     point = np.concatenate([np.ravel(v) for v in _initial(split, layout.names)]).astype(float)
     nudges = 0.1 * np.random.default_rng(0).standard_normal((2, layout.size))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from pm_statmech.energy_function import call_energy
+from pm_statmech.native_function import call_by_address
 from pm_statmech.samplers.nuts import log_density
 
 MOST_STEPS_OUT = 16
@@ -24,7 +24,7 @@ MOST_SHRINKS = 60
 def _log_density_at(target, x, beta, i, position, new_value):
     """Log density with x[i] at `position`; NaN counts as outside."""
     x[i] = position
-    call_energy(target.address, x, new_value, target.words)
+    call_by_address(target.address, x, new_value, target.words)
     level = log_density(new_value, beta)
     return -np.inf if np.isnan(level) else level
 

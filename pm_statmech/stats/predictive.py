@@ -59,7 +59,7 @@ def _term(dt: DataTree, var_name: str | None) -> tuple[TermInfo, float]:
             "with dt = pm_statmech.compute_loss(dt, model)."
         )
     attrs = dt["loss"].attrs
-    terms = {t.name: t for t in read_terms(attrs) if t.kind != "potential"}
+    terms = {t.name: t for t in read_terms(attrs) if t.n_observations > 0}
     if var_name is None:
         if len(terms) != 1:
             raise TreeError(f"there are several terms, {sorted(terms)}: name one by var_name=.")
