@@ -25,7 +25,7 @@ from pytensor.graph.replace import clone_replace
 
 from pm_statmech.errors import UnsupportedVariableError
 from pm_statmech.integer_support import integer_bounds
-from pm_statmech.latent_networks import NETWORKS, LatentNetwork, Networks, bound, latent_networks
+from pm_statmech.latent_networks import NETWORKS, LatentNetwork, Networks, bound, compile_networks
 from pm_statmech.native_function import NativeFunction, call_by_address, compile_native
 from pm_statmech.tempering import TemperedModel
 
@@ -244,9 +244,10 @@ def _agrees(energy_function: EnergyFunction, split: TemperedModel, latent: Laten
         ]
         for s in number
     ]
-    gap = (found[1:] - found[0]) - np.subtract(said[1:], said[0])
-    finite = np.isfinite(gap)
-    return bool(np.all(np.abs(gap[finite]) <= AGREED * (1.0 + np.max(np.abs(found[:, :2])))))
+    possible = np.all(np.isfinite(found), axis=1) & np.all(np.isfinite(said), axis=1)
+    found, said = found[possible], np.array(said)[possible]
+    gap = (found - found[:1]) - (said - said[:1])
+    return bool(np.all(np.abs(gap) <= AGREED * (1.0 + np.abs(found))))
 
 
 def compile_energy_function(
@@ -283,6 +284,6 @@ def compile_energy_function(
         native,
         layout,
         integer_coordinates(split, layout),
-        latent_networks(split, x, pieces, positions, compile_kwargs),
+        compile_networks(split, x, pieces, positions, compile_kwargs),
     )
     return replace(found, networks=tuple(v for v in found.networks if _agrees(found, split, v)))

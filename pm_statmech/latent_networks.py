@@ -228,7 +228,7 @@ def _graph(split: TemperedModel, rv, value):
     return [theta_0 + parts[0], K_0, theta_1 + parts[1], K_1]
 
 
-def latent_networks(
+def compile_networks(
     split: TemperedModel, x, pieces: list, positions: dict, compile_kwargs: dict | None = None
 ) -> tuple[LatentNetwork, ...]:
     """Compile the free networks of a split model that sweeps can move.

@@ -132,7 +132,9 @@ def _agreement(dt: DataTree) -> Finding:
             f"There is a single ladder, so nothing says whether another would agree (smallest "
             f"effective sample size {ess:.0f}). Use chains=4.", ess,
         )  # fmt: skip
-    posterior = arviz_stats.rhat(dt["posterior"].dataset).to_array().max()
+    # of two equally probable states the distance from the median does not vary
+    with np.errstate(invalid="ignore"):
+        posterior = arviz_stats.rhat(dt["posterior"].dataset).to_array().max()
     value = float(max(posterior, azstats(energy).rhat(sample_dims=SAMPLE_DIMS)))
     level = _graded(value, 1.01, 1.05)
     if ess < 100 * group.sizes["chain"] and level == "good":
@@ -148,6 +150,9 @@ def _agreement(dt: DataTree) -> Finding:
 
 
 def _moves(dt: DataTree) -> Finding:
+    if not np.any(dt["sample_stats"]["n_steps"]):
+        sentence = "All coordinates are integers: no trajectory could diverge."
+        return Finding("Did the moves follow the target?", "good", sentence, 0.0)
     diverging = int(dt["sample_stats"]["diverging"].sum())
     share = diverging / dt["sample_stats"]["diverging"].size
     level = _graded(share, 0.0, 0.01)

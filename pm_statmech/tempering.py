@@ -23,14 +23,14 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from pm_statmech.distributions.base_measures import taken_apart
-from pm_statmech.errors import DetachedPotentialWarning, UnsupportedVariableError
-from pm_statmech.ladder import check_beta
-from pm_statmech.tempered_terms import (
+from pm_statmech.energy_terms import (
     CORRECTION_SUFFIX,
     TemperedTerm,
     common_beta,
     tempered_terms,
 )
+from pm_statmech.errors import DetachedPotentialWarning, UnsupportedVariableError
+from pm_statmech.ladder import check_beta
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ SAID = {
     "children.py": "nu is above 1, so under-dispersed, in 100.0% of the draws",
     "diabetes.py": SWAPS,
     "expert.py": "maximum entropy               11.00     0.100     0.100     3.132",
+    "heat_capacity.py": "peaks at beta = 0.435, exactly 0.435",
     "portrait.py": "76% of neighbours are equal; by chance it would be 33%",
     "quickstart.py": SWAPS,
 }

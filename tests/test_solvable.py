@@ -4,7 +4,7 @@ from scipy import integrate, stats
 
 import pm_statmech as pms
 
-from .conftest import NEWCOMB
+from .conftest import NEWCOMB, RECORDS
 
 BETAS = [0.0, 0.37, 1.0, 2.5]
 
@@ -104,3 +104,39 @@ def test_two_level_by_enumeration():
         assert system.log_partition(beta) == pytest.approx(np.log(weights.sum()), abs=1e-13)
         p = weights[1] / weights.sum()
         assert system.posterior(beta)["s"][0] == pytest.approx(p, abs=1e-13)
+
+
+def test_onsager_records():
+    for name in ("onsager_b0.1", "onsager_b0.3", "onsager_b0.4"):
+        record = RECORDS[name]
+        found = pms.solvable.onsager(record["parameters"]["beta"])
+        assert found.log_partition == pytest.approx(record["value"], rel=1e-12)
+        assert found.mean_energy == pytest.approx(float(record["energy_per_site"]), rel=1e-12)
+        assert found.heat_capacity == pytest.approx(float(record["specific_heat"]), rel=1e-11)
+    critical = pms.solvable.onsager(pms.solvable.ONSAGER_BETA)
+    assert critical.log_partition == pytest.approx(RECORDS["onsager_bc"]["value"], rel=1e-12)
+    assert critical.mean_energy == pytest.approx(-np.sqrt(2.0), rel=1e-7)
+    assert critical.heat_capacity > 8
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_torus_against_all_states(beta):
+    system = pms.solvable.ising_torus(3, 4)
+    bits = np.arange(2**12)[:, None] >> np.arange(12) & 1
+    s = (2 * bits - 1).reshape(-1, 3, 4)
+    E = -np.sum(s * np.roll(s, 1, 1) + s * np.roll(s, 1, 2), axis=(1, 2)).astype(float)
+    p = np.exp(-beta * (E - E.min()))
+    log_z = np.log(np.mean(p)) - beta * E.min()
+    U = np.average(E, weights=p)
+    assert system.log_partition(beta) == pytest.approx(log_z, abs=1e-12)
+    assert system.mean_energy(beta) == pytest.approx(U, abs=1e-12)
+    variance = np.average((E - U) ** 2, weights=p)
+    assert system.energy_variance(beta) == pytest.approx(variance, rel=1e-8, abs=1e-9)
+
+
+def test_torus_far_from_critical_is_onsagers_lattice():
+    torus = pms.solvable.ising_torus(64, 64)
+    for beta in (0.2, 0.7):
+        exact = pms.solvable.onsager(beta)
+        assert torus.mean_energy(beta) / 4096 == pytest.approx(exact.mean_energy, rel=1e-9)
+        assert torus.heat_capacity(beta) / 4096 == pytest.approx(exact.heat_capacity, rel=1e-8)
