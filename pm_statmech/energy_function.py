@@ -237,15 +237,15 @@ def _agrees(energy_function: EnergyFunction, split: TemperedModel, latent: Laten
     x[:, latent.position + nodes] = values[number]
     found = energy_function(x)[:, :2] * [1.0, -1.0]
     first, second = network.edges.T
-    said = [
+    rows = [
         [
             np.sum(theta[nodes, s]) + K @ network.interaction[s[first], s[second]]
             for theta, K in latent.natural(x[0])
         ]
         for s in number
     ]
-    possible = np.all(np.isfinite(found), axis=1) & np.all(np.isfinite(said), axis=1)
-    found, said = found[possible], np.array(said)[possible]
+    possible = np.all(np.isfinite(found), axis=1) & np.all(np.isfinite(rows), axis=1)
+    found, said = found[possible], np.array(rows)[possible]
     gap = (found - found[:1]) - (said - said[:1])
     return bool(np.all(np.abs(gap) <= AGREED * (1.0 + np.abs(found))))
 

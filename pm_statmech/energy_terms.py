@@ -30,6 +30,7 @@ from pm_statmech.errors import (
 )
 from pm_statmech.gibbs import GibbsLossRV, GibbsPotentialOp
 from pm_statmech.ladder import check_beta
+from pm_statmech.log_partition.networks import natural_digest
 
 CORRECTION_SUFFIX = "__tempering"
 Kind = Literal["likelihood", "loss", "potential", "distribution"]
@@ -39,7 +40,8 @@ Kind = Literal["likelihood", "loss", "potential", "distribution"]
 class TemperedTerm:
     """One term E_k of the energy: its graph on the model's random variables, and its own beta.
 
-    Of a distribution on a network, `natural` are its potentials and couplings without beta.
+    Of a distribution on a network, `natural` are its potentials and couplings without beta, and
+    `digest` the name that they have together.
     """
 
     name: str
@@ -49,6 +51,7 @@ class TemperedTerm:
     unit: str
     n_observations: int
     natural: tuple | None = None
+    digest: str | None = None
 
 
 def _log_density(model: pm.Model, rv) -> TensorVariable:
@@ -100,11 +103,12 @@ def _potential_term(potential) -> TemperedTerm:
 
 def _distribution_term(rv) -> TemperedTerm:
     apart = taken_apart(rv)
-    natural = None
+    own, natural, digest = _own_beta(rv.name, apart.beta), None, None
     if isinstance(rv.owner.op, NetworkRV):
         natural = tuple(rv.owner.inputs[2:4])
-    own = _own_beta(rv.name, apart.beta)
-    return TemperedTerm(rv.name, "distribution", apart.energy, own, "1", 0, natural)
+        theta, K = (np.asarray(v.eval(mode="FAST_COMPILE")) for v in natural)
+        digest = natural_digest(rv.owner.op.problem.network, theta, K) if theta.ndim == 2 else None
+    return TemperedTerm(rv.name, "distribution", apart.energy, own, "1", 0, natural, digest)
 
 
 def _is_gibbs_potential(potential) -> bool:

@@ -166,7 +166,7 @@ def _local(terms: list, value, op) -> Any:
     network = op.problem.network
     if not terms:
         return pt.zeros((network.n, network.q))
-    total = sum(pt.cast(term, "float64") for term in terms)
+    total: Any = sum(pt.cast(term, "float64") for term in terms)
     columns = []
     for state in op.values:
         whole = pt.constant(np.full(op.node_shape, state, dtype=value.type.dtype))
@@ -247,7 +247,7 @@ def compile_networks(
         graphs = _graph(split, rv, value)
         if graphs is None:
             continue
-        graphs = clone_replace(graphs, dict(zip(split.value_vars, pieces, strict=True)))
+        graphs = clone_replace(graphs, zip(split.value_vars, pieces, strict=True))
         network = op.problem.network
         flat = [pt.flatten(pt.cast(graph, "float64")) for graph in graphs]
         sizes = [network.n * network.q, network.m] * 2

@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import pymc as pm
@@ -128,7 +129,11 @@ def _with_base_measures(
     # the parameters of a tempered distribution are not random: of its energy only x is
     own = {
         term.name: replace(
-            term, pointwise=graph_replace(term.pointwise, {model[term.name]: copy[term.name]})
+            term,
+            pointwise=cast(
+                "TensorVariable",
+                graph_replace(term.pointwise, {model[term.name]: copy[term.name]}),
+            ),
         )
         for term in terms
         if term.kind == "distribution"

@@ -24,6 +24,7 @@ def term_attributes(terms: tuple[TemperedTerm, ...], target: float) -> str:
                 "ratio": term.beta / target,
                 "unit": term.unit,
                 "n_observations": term.n_observations,
+                **({} if term.digest is None else {"digest": term.digest}),
             }
             for term in terms
         ]
@@ -39,6 +40,7 @@ class TermInfo:
     ratio: float
     unit: str
     n_observations: int
+    digest: str | None = None
 
 
 def read_terms(attrs: dict) -> list[TermInfo]:

@@ -29,6 +29,7 @@ from pytensor.tensor.random.utils import normalize_size_param
 from pm_statmech.distributions.constants import known
 from pm_statmech.distributions.graphs import Couplings, check_finite, check_states
 from pm_statmech.distributions.network_sums import SufficientStatistics, sums_of
+from pm_statmech.errors import NetworkError
 from pm_statmech.log_partition.network_engines import (
     BYTES,
     NetworkEngine,
@@ -37,6 +38,7 @@ from pm_statmech.log_partition.network_engines import (
     choose_engine,
     problem_of,
 )
+from pm_statmech.log_partition.networks import natural_digest
 from pm_statmech.log_partition.operations import CompiledFunction, dimensions
 from pm_statmech.log_partition.transfer_matrix import TransferDraws
 from pm_statmech.network_kernels.chains import ApproximateDraws
@@ -111,11 +113,15 @@ class NetworkRV(SymbolicRandomVariable):
     @classmethod
     def log_partition(cls, theta, K, beta):
         """Log Z (...)."""
+        if cls.engine.at_beta is not None:
+            return cls.engine.at_beta(cls.problem, beta)
         return cls.engine.compute(cls.problem, *cls.natural(theta, K, beta))
 
     @classmethod
     def relative_error(cls, theta, K, beta):
-        """None but rounding of an exact engine, and of others nobody knows."""
+        """None but rounding of an exact engine, a table's own, and of others nobody knows."""
+        if cls.engine.error is not None:
+            return cls.engine.error(beta)
         _, K = cls.natural(theta, K, beta)
         none = pt.zeros_like(K if cls.problem.uniform else K[..., 0])
         return none if cls.engine.exact else none + np.nan
@@ -221,6 +227,20 @@ def kind_of_network(
     return found
 
 
+def _check_table(engine: NetworkEngine, problem: Problem, theta, K) -> None:
+    """Raise NetworkError where a table of log Z is not one of these potentials and couplings."""
+    of_nodes, of_edges = known(theta), known(K)
+    if of_nodes is None or of_edges is None:
+        raise NetworkError(
+            f"{engine.said}: log Z is known as a function of beta alone, so that couplings and "
+            "fields must be numbers. ExchangeStep infers them without log Z."
+        )
+    if natural_digest(problem.network, of_nodes, of_edges) != engine.digest:
+        raise NetworkError(
+            f"{engine.said}: that was another network, or had other couplings or fields."
+        )
+
+
 def in_network(
     name: str, couplings: Couplings, theta, values, interaction, *, beta, field,
     log_partition: NetworkEngine | None,
@@ -241,6 +261,8 @@ def in_network(
     )  # fmt: skip
     engine = choose_engine(problem) if log_partition is None else log_partition
     engine.check(problem)
+    if engine.digest is not None:
+        _check_table(engine, problem, theta, couplings.K)
     kind = kind_of_network(problem, engine, values, couplings.nodes.shape, name)
     return [theta, couplings.K, beta], kind
 
@@ -290,6 +312,8 @@ def _network_support_point(op, rv, rng, size, theta, K, beta):
 
 @_mean.register(NetworkRV)
 def _network_mean(op, rv, rng, size, theta, K, beta):
+    if op.engine.at_beta is not None:
+        raise NotImplementedError("a table of log Z(beta) has no means of single nodes.")
     theta, K = op.natural(theta, K, beta)
     # the probability of a state is the derivative of log Z by its potential, one for each of a
     # batch of couplings; on a torus without a field nothing depends on it, and spins are 0

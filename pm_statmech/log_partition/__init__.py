@@ -15,6 +15,7 @@
                           chooses among the fold, a transfer matrix and closed forms
 `transfer_matrix`         networks node by node, along the `frontier`; `transfer_in_logs`
 `variational`             approximations of networks: mean field, Bethe, tree-reweighted
+`curves`                  log Z(beta) interpolated from a tempered run
 `kaufman`                 Kaufman's closed form for Ising spins on a periodic square lattice
 `mean_fields`             spins that all see each other: Curie-Weiss, and a few Hopfield patterns
 `restricted_boltzmann`    two layers, of which the smaller is summed over
@@ -26,6 +27,7 @@
 """
 
 from pm_statmech.log_partition import jax_callbacks as jax_callbacks
+from pm_statmech.log_partition.curves import LogPartitionCurve, tabulated
 from pm_statmech.log_partition.network_engines import (
     NetworkEngine,
     bethe,
@@ -37,11 +39,13 @@ from pm_statmech.log_partition.network_engines import (
 )
 
 __all__ = [
+    "LogPartitionCurve",
     "NetworkEngine",
     "bethe",
     "by_enumeration",
     "by_kaufman",
     "by_transfer_matrix",
     "mean_field",
+    "tabulated",
     "tree_reweighted",
 ]

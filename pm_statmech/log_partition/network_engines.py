@@ -92,6 +92,9 @@ class NetworkEngine:
         in words; cost : Problem -> multiplications and bytes; refusal : Problem -> why not, or
         None; compute : (Problem, theta (..., n, q), K (..., m) or (...)) -> log Z (...); exact : to
         rounding.
+    at_beta, error, digest
+        of a table along beta: (Problem, beta) -> log Z, beta -> its standard error, and
+        `networks.natural_digest` of what it is a table of.
     """
 
     said: str
@@ -99,6 +102,9 @@ class NetworkEngine:
     refusal: Callable[[Problem], str | None]
     compute: Callable
     exact: bool = True
+    at_beta: Callable | None = None
+    error: Callable | None = None
+    digest: str | None = None
 
     def check(self, problem: Problem) -> None:
         """Raise NetworkError where it cannot serve, or would need more memory than there is."""

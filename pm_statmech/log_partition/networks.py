@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -136,3 +137,14 @@ class Network:
         incidence = np.zeros((self.m, self.n))
         incidence[np.arange(self.m)[:, None], self.edges] = 1.0
         return incidence
+
+
+def natural_digest(network: Network, theta: np.ndarray, K: np.ndarray) -> str:
+    """Name of a network with its potentials (n, q) and couplings (m,) or (): equal for equal ones.
+
+    What is added to all potentials of a node changes nothing, and does not count.
+    """
+    own = theta - theta[:, :1]
+    couplings = np.broadcast_to(K, network.m)
+    content = repr(network.key).encode() + own.tobytes() + np.ascontiguousarray(couplings).tobytes()
+    return sha256(content).hexdigest()

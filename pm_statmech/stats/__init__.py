@@ -2,6 +2,7 @@
 
 from pm_statmech.stats.combination import log_evidence
 from pm_statmech.stats.comparison import evidence_compare
+from pm_statmech.stats.curve import log_partition_curve
 from pm_statmech.stats.evidence import stepping_stone
 from pm_statmech.stats.exchange import ladder_summary
 from pm_statmech.stats.expectations import expectation
@@ -18,6 +19,7 @@ __all__ = [
     "expectation",
     "ladder_summary",
     "log_evidence",
+    "log_partition_curve",
     "loo",
     "mbar",
     "modes",
