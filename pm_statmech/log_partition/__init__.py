@@ -16,6 +16,7 @@
 `transfer_matrix`         networks node by node, along the `frontier`; `transfer_in_logs`
 `variational`             approximations of networks: mean field, Bethe, tree-reweighted
 `curves`                  log Z(beta) interpolated from a tempered run
+`planar`                  spins on planar graphs without a field: a determinant
 `kaufman`                 Kaufman's closed form for Ising spins on a periodic square lattice
 `mean_fields`             spins that all see each other: Curie-Weiss, and a few Hopfield patterns
 `restricted_boltzmann`    two layers, of which the smaller is summed over
@@ -32,6 +33,7 @@ from pm_statmech.log_partition.network_engines import (
     NetworkEngine,
     bethe,
     by_enumeration,
+    by_kac_ward,
     by_kaufman,
     by_transfer_matrix,
     mean_field,
@@ -43,6 +45,7 @@ __all__ = [
     "NetworkEngine",
     "bethe",
     "by_enumeration",
+    "by_kac_ward",
     "by_kaufman",
     "by_transfer_matrix",
     "mean_field",
