@@ -7,7 +7,7 @@ temperatures, read the statistics, look at the plots, ask whether to believe it.
 # first, while few modules are loaded: it inspects the stack, which takes longer the more there are
 import arviz_base  # noqa: F401
 
-from pm_statmech import errors, log_partition, losses, solvable, statistics
+from pm_statmech import calibration, errors, log_partition, losses, solvable, statistics
 from pm_statmech.distributions import (
     Bingham,
     BlumeCapel,
@@ -25,6 +25,7 @@ from pm_statmech.distributions import (
     OrdinalMRF,
     Potts,
     Powered,
+    PseudoIsing,
     Quartic,
     RestrictedBoltzmannMachine,
     SufficientStatistics,
@@ -101,6 +102,7 @@ __all__ = [
     "Potts",
     "Powered",
     "Product",
+    "PseudoIsing",
     "Quartic",
     "RestrictedBoltzmannMachine",
     "Spins",
@@ -113,6 +115,7 @@ __all__ = [
     "Watson",
     "Zeta",
     "bridge",
+    "calibration",
     "compute_loss",
     "errors",
     "evidence_compare",

@@ -57,6 +57,10 @@ class EvidenceError(PmStatmechError, ValueError):
     """An evidence that these draws cannot give."""
 
 
+class CalibrationError(PmStatmechError, ValueError):
+    """A posterior whose temperature or spread this method cannot calibrate."""
+
+
 class NetworkError(PmStatmechError, ValueError):
     """A network, its couplings or its data that do not make a distribution, or too large a one."""
 

@@ -20,7 +20,7 @@ from pytensor.graph.replace import clone_replace
 from threadpoolctl import threadpool_limits
 from xarray import DataTree
 
-from pm_statmech.energy_function import EnergyFunction
+from pm_statmech.energy_function import layout_of
 from pm_statmech.errors import EvidenceError, EvidenceWarning, TreeError
 from pm_statmech.samplers import mixture
 from pm_statmech.samplers.reference_bridges import bridge_run
@@ -39,9 +39,7 @@ from pm_statmech.stats.combination import (
 from pm_statmech.tempering import TemperedModel, tempered_model
 
 
-def unconstrained_draws(
-    dt: DataTree, split: TemperedModel, energy_function: EnergyFunction
-) -> np.ndarray:
+def unconstrained_draws(dt: DataTree, split: TemperedModel) -> np.ndarray:
     """Flat unconstrained draws (chain, draw, d) of a posterior."""
     model, posterior = split.model, dt["posterior"].dataset
     missing = [rv.name for rv in model.free_RVs if rv.name not in posterior]
@@ -61,7 +59,7 @@ def unconstrained_draws(
         for rv in model.free_RVs
     ]
     n_chains, n_draws = posterior.sizes["chain"], posterior.sizes["draw"]
-    x = np.empty((n_chains, n_draws, energy_function.size))
+    x = np.empty((n_chains, n_draws, layout_of(split).size))
     for c, i in product(range(n_chains), range(n_draws)):
         x[c, i] = function(*(array[c, i] for array in arrays))
     return x
@@ -150,7 +148,7 @@ def bridge(
             f"{LARGEST_DIMENSION} dimensions and 20 draws for each of them ({d} dimensions and {n} "
             "draws seen). Draw more, or use sample_tempered, whose ladder needs no reference."
         )
-    x = unconstrained_draws(dt, split, energy_function)
+    x = unconstrained_draws(dt, split)
     rng = np.random.default_rng(random_seed)
     own = split.target_beta if beta is None else beta
     with threadpool_limits(1):

@@ -27,6 +27,7 @@ LAYERS = [
     ("samplers",),
     ("stats",),
     ("trace_bridge",),
+    ("calibration",),
     ("plots",),
     ("reporting",),
     ("__init__",),

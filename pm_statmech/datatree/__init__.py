@@ -32,7 +32,7 @@ from pm_statmech.datatree.pointwise import (
     check_options,
     pointwise_values,
 )
-from pm_statmech.datatree.run import annealing_dataset, from_run, round_trips
+from pm_statmech.datatree.run import annealing_dataset, from_run, round_trips, unpacked
 from pm_statmech.datatree.signs import transitions
 
 __all__ = [
@@ -54,4 +54,5 @@ __all__ = [
     "round_trips",
     "tempering_group",
     "transitions",
+    "unpacked",
 ]

@@ -11,7 +11,7 @@ from pymc.backends.arviz import coords_and_dims_for_inferencedata, dict_to_datas
 from scipy.special import logsumexp
 from xarray import DataTree
 
-from pm_statmech.datatree.run import _trace_names, _unpack, common_attributes, data_groups
+from pm_statmech.datatree.run import _trace_names, common_attributes, data_groups, unpacked
 from pm_statmech.energy_function import Layout
 from pm_statmech.tempering import TemperedModel
 
@@ -37,7 +37,7 @@ def from_annealed(
     lp = values[..., 0] - attrs["target_beta"] * values[..., 1]
     groups = {
         "posterior": dict_to_dataset(
-            _unpack(model, layout, split, x, _trace_names(model, var_names)),
+            unpacked(split, layout, x, _trace_names(model, var_names)),
             inference_library=pm, coords=coords, dims=dims, attrs=common,
         ),
         "sample_stats": dict_to_dataset({"lp": lp}, inference_library=pm, attrs=common),

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from pm_statmech.samplers.rounds import Ladders, Record
 
 
-def _unpack(model: pm.Model, layout: Layout, split: TemperedModel, x: np.ndarray, names):
+def unpacked(split: TemperedModel, layout: Layout, x: np.ndarray, names):
     """Flat draws (..., d) -> {name: (..., *shape)} of free variables and deterministics."""
+    model = split.model
     flat = pt.vector("flat", shape=(layout.size,), dtype="float64")
     wanted = [v for v in model.unobserved_value_vars if v.name in names]
     pieces = {
@@ -143,7 +144,7 @@ def from_run(
     common = common_attributes(split, pilot.sample.log_z0, pilot.sample.log_z0_mcse, attrs)
     # pm.sample's own keywords for the groups that it writes too
     convention = {"inference_library": pm, "coords": coords, "dims": dims, "attrs": common}
-    draws = _unpack(model, layout, split, record.draws, names)
+    draws = unpacked(split, layout, record.draws, names)
     target_draws = {name: array[:, :, here] for name, array in draws.items()}
     groups = {"posterior": dict_to_dataset(target_draws, **convention)}
 

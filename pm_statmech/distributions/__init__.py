@@ -15,6 +15,7 @@ from pm_statmech.distributions.maximum_entropy import MaxEnt
 from pm_statmech.distributions.mean_field_spins import CurieWeiss, Hopfield
 from pm_statmech.distributions.network_sums import SufficientStatistics
 from pm_statmech.distributions.powered import Powered
+from pm_statmech.distributions.pseudo_likelihood import PseudoIsing
 from pm_statmech.distributions.spheres import VonMisesFisher, Watson
 from pm_statmech.distributions.spins import BoltzmannMachine, Ising
 
@@ -35,6 +36,7 @@ __all__ = [
     "OrdinalMRF",
     "Potts",
     "Powered",
+    "PseudoIsing",
     "Quartic",
     "RestrictedBoltzmannMachine",
     "SufficientStatistics",
