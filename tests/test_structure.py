@@ -46,6 +46,7 @@ MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "suppor
                "log_partition/transfer_in_logs.py", "log_partition/kaufman.py",
                "log_partition/mean_fields.py", "log_partition/restricted_boltzmann.py",
                "log_partition/network_engines.py", "log_partition/curves.py",
+               "log_partition/elimination.py", "log_partition/variable_elimination.py",
                "log_partition/planar.py",
                "log_partition/variational.py",
                "network_kernels/heat_bath.py", "network_kernels/clusters.py",

@@ -35,12 +35,14 @@ from pm_statmech.log_partition.network_engines import (
     NetworkEngine,
     Problem,
     by_transfer_matrix,
+    by_tree_decomposition,
     choose_engine,
     problem_of,
 )
 from pm_statmech.log_partition.networks import natural_digest
 from pm_statmech.log_partition.operations import CompiledFunction, dimensions
 from pm_statmech.log_partition.transfer_matrix import TransferDraws
+from pm_statmech.log_partition.variable_elimination import EliminationDraws
 from pm_statmech.network_kernels.chains import ApproximateDraws
 from pm_statmech.network_kernels.clusters import equality_gain
 
@@ -137,9 +139,11 @@ class NetworkRV(SymbolicRandomVariable):
         return cls.engine.cost(cls.problem)[1]
 
     @classmethod
-    def draws_exactly(cls) -> bool:
-        """Whether tables of a transfer matrix fit into memory."""
-        return by_transfer_matrix.cost(cls.problem)[1] <= BYTES
+    def drawn_by(cls) -> NetworkEngine | None:
+        """The cheaper engine whose tables give exact draws, or None where none fits into memory."""
+        costs = {e: e.cost(cls.problem) for e in (by_transfer_matrix, by_tree_decomposition)}
+        fit = [engine for engine, (_, bytes_) in costs.items() if bytes_ <= BYTES]
+        return min(fit, key=lambda engine: costs[engine], default=None)
 
     @classmethod
     def numbers(cls, x):
@@ -181,7 +185,15 @@ class NetworkRV(SymbolicRandomVariable):
     def _draw(cls, theta, K, size, rng):
         network = cls.problem.network
         on_edges = K[..., None] * pt.ones((network.m,)) if cls.problem.uniform else K
-        if cls.draws_exactly():
+        engine = cls.drawn_by()
+        if engine is by_tree_decomposition:
+            assert cls.problem.elimination is not None
+            next_rng, found = drawn_rows(
+                EliminationDraws(),
+                [theta, on_edges, network.interaction, *cls.problem.elimination.tables],
+                network.n, size, rng,
+            )  # fmt: skip
+        elif engine is by_transfer_matrix:
             sweep = cls.problem.sweep
             tables = (
                 network.interaction, network.edges, sweep.steps, sweep.further, sweep.sizes,

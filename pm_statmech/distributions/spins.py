@@ -46,11 +46,11 @@ class Ising(NetworkDistribution):
 
     Notes
     -----
-    log Z with its gradient: by enumeration to some 25 spins, by a transfer matrix for chains,
-    strips, trees and sparse graphs, by a determinant for planar graphs without a field, and in
-    closed form on a torus with one coupling and no field. Draws are exact where a transfer matrix
-    fits into memory, and otherwise the states after 200 sweeps of clusters, or 2000 of the heat
-    bath; `sample_network` says whether such chains mix.
+    log Z with its gradient: by enumeration to some 25 spins, by a transfer matrix for chains
+    and strips, along a tree decomposition for sparse graphs, by a determinant for planar graphs
+    without a field, and in closed form on a torus with one coupling and no field. Draws are exact
+    where the tables of the first two fit into memory, and otherwise the states after 200 sweeps of
+    clusters, or 2000 of the heat bath; `sample_network` says whether such chains mix.
 
     Sources: Ising (1925), Z. Phys. 31, 253-258; Besag (1974), JRSS B 36, 192-236.
 

@@ -14,6 +14,7 @@
 `networks`                nodes of a few states coupled along edges, and `network_engines`, which
                           chooses among the fold, a transfer matrix and closed forms
 `transfer_matrix`         networks node by node, along the `frontier`; `transfer_in_logs`
+`variable_elimination`    networks along a tree of small sets of nodes, by an `elimination` order
 `variational`             approximations of networks: mean field, Bethe, tree-reweighted
 `curves`                  log Z(beta) interpolated from a tempered run
 `planar`                  spins on planar graphs without a field: a determinant
@@ -36,6 +37,7 @@ from pm_statmech.log_partition.network_engines import (
     by_kac_ward,
     by_kaufman,
     by_transfer_matrix,
+    by_tree_decomposition,
     mean_field,
     tree_reweighted,
 )
@@ -48,6 +50,7 @@ __all__ = [
     "by_kac_ward",
     "by_kaufman",
     "by_transfer_matrix",
+    "by_tree_decomposition",
     "mean_field",
     "tabulated",
     "tree_reweighted",
