@@ -3,28 +3,42 @@
 from pm_statmech.stats.combination import log_evidence
 from pm_statmech.stats.comparison import evidence_compare
 from pm_statmech.stats.curve import log_partition_curve
+from pm_statmech.stats.entropies import posterior_entropy
 from pm_statmech.stats.evidence import stepping_stone
 from pm_statmech.stats.exchange import ladder_summary
 from pm_statmech.stats.expectations import expectation
 from pm_statmech.stats.free_energy import thermodynamics
 from pm_statmech.stats.integration import thermodynamic_integration
 from pm_statmech.stats.multimodality import modes
+from pm_statmech.stats.peaks import heat_capacity_peaks
 from pm_statmech.stats.pooled import mbar
 from pm_statmech.stats.predictive import ExpectedLoss, loo
 from pm_statmech.stats.reweighting import reweight
+from pm_statmech.stats.singular import (
+    Estimate,
+    learning_coefficient,
+    singular_fluctuation,
+    wbic,
+)
 
 __all__ = [
+    "Estimate",
     "ExpectedLoss",
     "evidence_compare",
     "expectation",
+    "heat_capacity_peaks",
     "ladder_summary",
+    "learning_coefficient",
     "log_evidence",
     "log_partition_curve",
     "loo",
     "mbar",
     "modes",
+    "posterior_entropy",
     "reweight",
+    "singular_fluctuation",
     "stepping_stone",
     "thermodynamic_integration",
     "thermodynamics",
+    "wbic",
 ]

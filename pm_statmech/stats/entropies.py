@@ -1,0 +1,176 @@
+r"""Entropy of the posterior, by log Z and by its draws.
+
+.. math:: H = -\int \pi_\beta \log \pi_\beta = \log Z(\beta) + \beta U - E_\beta[\log \pi_0]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from scipy.special import digamma, gammaln
+from xarray import DataTree
+
+from pm_statmech.datatree import RUNG, tempering_group
+from pm_statmech.errors import TreeError
+from pm_statmech.stats.averages import mcse_of_mean
+from pm_statmech.stats.combination import log_evidence
+
+# neighbours counted, and draws of a chain at most: each looks through all other chains
+NEIGHBOURS, MOST_DRAWS = 3, 20_000
+
+
+def whitened(x: np.ndarray) -> tuple[np.ndarray, float]:
+    """Draws (chain, draw, d) with unit covariance, and the log determinant of what that divided."""
+    flat = x.reshape(-1, x.shape[-1])
+    covariance = np.atleast_2d(np.cov(flat.T))
+    factor = np.linalg.cholesky(covariance)
+    white = np.linalg.solve(factor, (flat - flat.mean(axis=0)).T).T
+    return white.reshape(x.shape), float(np.sum(np.log(np.diag(factor))))
+
+
+def nearest_neighbour_log_density(x: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
+    r"""Log density at every draw (chain, draw), from its k-th neighbour among the other chains.
+
+    .. math:: \log \hat p(x_i) = \psi(k) - \psi(M + 1) - \log V_d - d \log r_k(x_i)
+
+    with M draws in the other chains, and V_d the volume of the unit ball. Draws of the same chain
+    are left out, so that autocorrelation does not make neighbours.
+
+    Parameters
+    ----------
+    x
+        (chain, draw, d), of unit covariance or near it, from two chains or more.
+
+    Notes
+    -----
+    Source: Kozachenko and Leonenko (1987), Problems Inform. Transmission 23; Leonenko, Pronzato,
+    Savani (2008), Ann. Statist. 36, 2153-2182, for neighbours in another sample.
+    """
+    from scipy.spatial import cKDTree
+
+    chains, draws, d = x.shape
+    found = np.empty((chains, draws))
+    log_ball = 0.5 * d * np.log(np.pi) - gammaln(0.5 * d + 1.0)
+    for c in range(chains):
+        others = np.delete(x, c, axis=0).reshape(-1, d)
+        radius = cKDTree(others).query(x[c], k=[k])[0][:, 0]
+        with np.errstate(divide="ignore"):
+            distance = np.log(radius)
+        found[c] = digamma(k) - digamma(len(others) + 1.0) - log_ball - d * distance
+    return found
+
+
+def _free_draws(dt: DataTree) -> tuple[np.ndarray, list[str]]:
+    """Draws (chain, draw, d) of the free variables, constrained, and their names."""
+    tempering_group(dt)
+    if "log_prior" not in dt.children:
+        raise TreeError(
+            "the entropy needs the group 'log_prior', with the log prior of every free variable at "
+            "its draws: sample without switching it off in idata_kwargs, and without var_names."
+        )
+    names = list(dt["log_prior"].data_vars)
+    posterior = dt["posterior"].dataset
+    discrete = [v for v in names if not np.issubdtype(posterior[v].dtype, np.floating)]
+    if discrete:
+        raise TreeError(f"{discrete} are discrete: there is no density of all variables together.")
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
+    columns = [posterior[v].transpose("chain", "draw", ...).values.reshape(shape) for v in names]
+    return np.concatenate(columns, axis=-1), names
+
+
+def posterior_entropy(dt: DataTree) -> xr.Dataset:
+    r"""Differential entropy of the posterior in nats, by log Z and from the draws alone.
+
+    .. math:: H = \log Z(\beta) + \beta U - E_\beta[\log \pi_0], \qquad
+              \hat H = -\frac1S \sum_s \log \hat p(\theta_s)
+
+    at the target, of the free variables in their own coordinates. It depends on units: a parameter
+    in metres has log 1000 nats less than in millimetres. The first is an identity; the others are
+    estimates of densities, and a check of log Z.
+
+    Parameters
+    ----------
+    dt
+        the tree of `sample_tempered`, with two chains or more.
+
+    Returns
+    -------
+    Dataset over ``method``
+        ``entropy`` and ``mcse`` by ``log partition``, by ``nearest neighbours`` (the third, of
+        whitened draws, among those of other chains), and by ``gaussian``, the entropy of a normal
+        distribution with the draws' covariance, which is never smaller than the entropy itself.
+        ``agreement`` in attrs is the difference of the first two in units of its error.
+
+    Raises
+    ------
+    TreeError
+        no log prior, discrete variables, a prior with constraints, whose normaliser is not known,
+        or a single chain.
+
+    Notes
+    -----
+    Nearest neighbours are biased in many dimensions: they smooth a density over the distance to a
+    neighbour, by some .02 nats in ten dimensions with 8000 draws. Their error is the Monte Carlo
+    error of the mean log density alone. Sources as for `nearest_neighbour_log_density`; Cover and
+    Thomas (2006), Elements of Information Theory, theorem 8.6.5, for the bound.
+
+    Examples
+    --------
+    >>> import numpy as np, pm_statmech as pms
+    >>> system = pms.solvable.conjugate_normal([1.0, 2.0, 3.0], sigma=1.0, prior_sd=2.0)
+    >>> dt = pms.sample_tempered(model=system.model(), random_seed=1, quiet=True)
+    >>> found = pms.posterior_entropy(dt)
+    >>> _, sd = system.posterior(1.0)["mu"]
+    >>> exact = 0.5 * np.log(2 * np.pi * np.e * sd**2)
+    >>> bool(np.all(abs(found["entropy"] - exact) < 5 * found["mcse"]))
+    True
+    """
+    group = tempering_group(dt)
+    x, names = _free_draws(dt)
+    if not group.attrs["prior_normalised"]:
+        raise TreeError(
+            f"the prior may not be normalised ({group.attrs['prior_reason']}): its log density at "
+            "the draws is known up to a constant, and so is the entropy."
+        )
+    if x.shape[0] < 2:
+        raise TreeError("neighbours are looked for in other chains, and there is one: chains=2.")
+    still = np.ptp(x.reshape(-1, x.shape[-1]), axis=0) == 0
+    if np.any(still):
+        raise TreeError(f"{int(np.sum(still))} of the coordinates of {names} do not move at all.")
+    beta = float(group.attrs["target_beta"])
+    energy = group["energy"].sel({RUNG: beta}).transpose("chain", "draw").values
+    log_prior = np.zeros(energy.shape)
+    for name in names:
+        part = dt["log_prior"][name].transpose("chain", "draw", ...).values
+        log_prior = log_prior + part.reshape(*energy.shape, -1).sum(axis=-1)
+    evidence = log_evidence(dt)
+    log_z, log_z_error = float(evidence["log_evidence"]), float(evidence["mcse"])
+    by_identity = beta * energy - log_prior
+    identity_error = float(np.hypot(log_z_error, mcse_of_mean(by_identity)))
+    kept = slice(None, None, max(1, x.shape[1] // MOST_DRAWS))
+    white, log_scale = whitened(x[:, kept])
+    log_p = nearest_neighbour_log_density(white)
+    if not np.all(np.isfinite(log_p)):
+        raise TreeError(
+            "some draws of different chains are equal, so that they have no density: the posterior "
+            "has points, or a coordinate that does not move."
+        )
+    d = x.shape[-1]
+    squares = 0.5 * np.sum(white**2, axis=-1)
+    values = np.array(
+        [
+            log_z + float(np.mean(by_identity)),
+            float(-np.mean(log_p)) + log_scale,
+            0.5 * d * np.log(2.0 * np.pi * np.e) + log_scale,
+        ]
+    )
+    errors = np.array(
+        [identity_error, float(mcse_of_mean(log_p)), float(mcse_of_mean(squares))]
+    )  # fmt: skip
+    # from the same draws, but one needs log Z and the other a density: errors as if independent
+    agreement = (values[0] - values[1]) / np.hypot(errors[0], errors[1])
+    return xr.Dataset(
+        {"entropy": ("method", values), "mcse": ("method", errors)},
+        coords={"method": ["log partition", "nearest neighbours", "gaussian"]},
+        attrs={"target_beta": beta, "unit": "nats", "agreement": float(agreement)},
+    )
