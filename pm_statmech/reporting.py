@@ -16,8 +16,8 @@ from xarray import DataTree
 
 from pm_statmech.datatree import (
     RUNG,
-    azstats,
     ladder_group,
+    r_hat,
     read_terms,
     tempering_group,
     transitions,
@@ -25,7 +25,6 @@ from pm_statmech.datatree import (
 from pm_statmech.errors import EvidenceWarning
 from pm_statmech.plots import plot_thermodynamics
 from pm_statmech.stats import ladder_summary, log_evidence, thermodynamics
-from pm_statmech.stats.averages import SAMPLE_DIMS
 
 Level = Literal["good", "doubtful", "bad", "note"]
 
@@ -132,10 +131,8 @@ def _agreement(dt: DataTree) -> Finding:
             f"There is a single ladder, so nothing says whether another would agree (smallest "
             f"effective sample size {ess:.0f}). Use chains=4.", ess,
         )  # fmt: skip
-    # of two equally probable states the distance from the median does not vary
-    with np.errstate(invalid="ignore"):
-        posterior = arviz_stats.rhat(dt["posterior"].dataset).to_array().max()
-    value = float(max(posterior, azstats(energy).rhat(sample_dims=SAMPLE_DIMS)))
+    posterior = r_hat(dt["posterior"].dataset).to_array().max()
+    value = float(np.fmax(posterior, r_hat(energy)))
     level = _graded(value, 1.01, 1.05)
     if ess < 100 * group.sizes["chain"] and level == "good":
         level = "doubtful"

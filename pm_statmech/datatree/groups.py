@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+import numpy as np
 import xarray as xr
 from xarray import DataTree
 
@@ -76,6 +77,17 @@ def azstats(values):
     import arviz_stats  # noqa: F401  registers the accessor
 
     return values.azstats
+
+
+def r_hat(values):
+    """R-hat of a DataArray or Dataset over chains, NaN for what does not vary.
+
+    Of two equally probable values not even the distance from the median varies.
+    """
+    import arviz_stats
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return arviz_stats.rhat(values, sample_dims=["chain", "draw"])
 
 
 def annealing_group(dt: DataTree) -> xr.Dataset | None:

@@ -7,11 +7,11 @@ from xarray import DataTree
 
 from pm_statmech.datatree.groups import (
     RUNG,
-    azstats,
     ladder_group,
     reference_group,
     tempering_group,
 )
+from pm_statmech.datatree.groups import r_hat as r_hat_of
 from pm_statmech.transitions import LEAST_DRAWS, Transition, find_transitions
 
 
@@ -24,7 +24,7 @@ def transitions(dt: DataTree) -> list[Transition]:
     r_hat = np.full(len(betas), np.nan)
     if energy.sizes["chain"] > 1 and energy.sizes["draw"] >= LEAST_DRAWS:
         varied = np.ptp(finite.values, axis=(0, 1)) > 0
-        r_hat[varied] = azstats(finite).rhat(sample_dims=["chain", "draw"]).values[varied]
+        r_hat[varied] = r_hat_of(finite).values[varied]
     # a heavy tail of the prior makes its R-hat a lottery, and its draws are independent anyway
     r_hat[0] = np.nan if betas[0] == 0 else r_hat[0]
     group = reference_group(dt)

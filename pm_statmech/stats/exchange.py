@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from xarray import DataTree
 
-from pm_statmech.datatree import RUNG, azstats, ladder_group, tempering_group
+from pm_statmech.datatree import RUNG, azstats, ladder_group, r_hat, tempering_group
 from pm_statmech.stats.averages import SAMPLE_DIMS
 from pm_statmech.stats.free_energy import thermodynamics
 
@@ -55,9 +55,7 @@ def ladder_summary(dt: DataTree) -> pd.DataFrame:
     columns["acceptance_rate"] = rungs["acceptance_rate"].values
     columns["ess_energy"] = azstats(finite).ess(sample_dims=SAMPLE_DIMS, method="mean").values
     columns["r_hat_energy"] = (
-        azstats(finite).rhat(sample_dims=SAMPLE_DIMS).values
-        if group.sizes["chain"] > 1
-        else np.full(group.sizes[RUNG], np.nan)
+        r_hat(finite).values if group.sizes["chain"] > 1 else np.full(group.sizes[RUNG], np.nan)
     )
     index = pd.Index([short_beta(b) for b in group[RUNG].values], name=RUNG)
     return pd.DataFrame(columns, index=index)
