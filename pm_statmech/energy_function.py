@@ -244,8 +244,14 @@ def _agrees(energy_function: EnergyFunction, split: TemperedModel, latent: Laten
         ]
         for s in number
     ]
-    possible = np.all(np.isfinite(found), axis=1) & np.all(np.isfinite(rows), axis=1)
-    found, said = found[possible], np.array(rows)[possible]
+    said = np.array(rows)
+    # where nothing is possible, whatever the states, other variables say so
+    seen = np.any(np.isfinite(found), axis=0)
+    found, said = found[:, seen], said[:, seen]
+    if not np.array_equal(np.isfinite(said), np.isfinite(found)):
+        return False
+    possible = np.all(np.isfinite(said), axis=1)
+    found, said = found[possible], said[possible]
     gap = (found - found[:1]) - (said - said[:1])
     return bool(np.all(np.abs(gap) <= AGREED * (1.0 + np.abs(found))))
 

@@ -107,7 +107,8 @@ def _distribution_term(rv) -> TemperedTerm:
     if isinstance(rv.owner.op, NetworkRV):
         natural = tuple(rv.owner.inputs[2:4])
         theta, K = (np.asarray(v.eval(mode="FAST_COMPILE")) for v in natural)
-        digest = natural_digest(rv.owner.op.problem.network, theta, K) if theta.ndim == 2 else None
+        one = theta.ndim == 2 and rv.type.ndim == len(rv.owner.op.node_shape)
+        digest = natural_digest(rv.owner.op.problem.network, theta, K) if one else None
     return TemperedTerm(rv.name, "distribution", apart.energy, own, "1", 0, natural, digest)
 
 

@@ -338,7 +338,9 @@ def GibbsLoss(
         rng=pt.random.shared_rng(seed=None),
         return_next_rng=True,
     )
-    return model.register_rv(rv, name, observed=data, dims=dims)
+    # PyMC would take a string for a sequence of letters here
+    own = (dims,) if isinstance(dims, str) else dims
+    return model.register_rv(rv, name, observed=data, dims=own)
 
 
 def GibbsPotential(name: str, energy, *, beta=1.0):

@@ -23,8 +23,9 @@ from numba import njit, types
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.raise_op import CheckAndRaise
-from pytensor.tensor.basic import Alloc
+from pytensor.tensor.basic import Alloc, MakeVector, ScalarFromTensor
 from pytensor.tensor.elemwise import Elemwise
+from pytensor.tensor.math import All
 from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.subtensor import AdvancedSubtensor
 
@@ -35,25 +36,62 @@ from pm_statmech.network_kernels.clusters import equality_gain
 from pm_statmech.tempering import TemperedModel, kept_in_prior
 
 
-def goes_node_by_node(term, value) -> bool:
-    """Whether entry i of a term depends on no other entry of a value than i, by the graph."""
-    if term is value:
-        return True
+def _depends(variable, value) -> bool:
+    return variable is value or value in set(ancestors([variable]))
+
+
+def _parts(condition) -> list:
+    """Elementwise conditions of which one says that all hold; or itself."""
+    node = condition.owner
+    if node is not None and isinstance(node.op, ScalarFromTensor):
+        return _parts(node.inputs[0])
+    if node is not None and isinstance(node.op, All):
+        [inner] = node.inputs
+        if inner.owner is not None and isinstance(inner.owner.op, MakeVector):
+            return [part for each in inner.owner.inputs for part in _parts(each)]
+        return [inner]
+    return [condition]
+
+
+def node_by_node(term, value):
+    """The term, if its entry i depends on no other entry of a value than i, or else None.
+
+    That is read off the graph. Conditions on parameters, of which PyMC asks whether all hold, are
+    asked at every node for itself: one that fails makes that node's state impossible.
+    """
+    if not _depends(term, value) or term is value:
+        return term
     if term.type.ndim != value.type.ndim:
-        return False
+        return None
     node = term.owner
-    with_value = [v for v in node.inputs if v is value or value in set(ancestors([v]))]
+    first, *others = node.inputs
     if isinstance(node.op, Elemwise):
-        return all(goes_node_by_node(v, value) for v in with_value)
-    if isinstance(node.op, CheckAndRaise | Alloc | SpecifyShape):
-        # conditions raise or do not; shapes are those of the network, or it is no such term
-        return goes_node_by_node(node.inputs[0], value)
+        inputs = [node_by_node(v, value) for v in node.inputs]
+        if any(v is None for v in inputs):
+            return None
+        return node.clone_with_new_inputs(inputs, strict=False).outputs[node.outputs.index(term)]
+    if isinstance(node.op, CheckAndRaise):
+        found, kept = node_by_node(first, value), []
+        for part in (part for condition in others for part in _parts(condition)):
+            if not _depends(part, value):
+                kept.append(pt.all(part))
+                continue
+            here = node_by_node(part, value)
+            if here is None or found is None:
+                return None
+            found = pt.switch(here, found, -np.inf)
+        return node.op(found, *kept) if kept and found is not None else found
+    if isinstance(node.op, Alloc | SpecifyShape):
+        # shapes are those of the network, or it is no such term
+        found = None if any(_depends(v, value) for v in others) else node_by_node(first, value)
+        return None if found is None else node.op(found, *others)
     if isinstance(node.op, AdvancedSubtensor):
         # a vector looked up by state
-        table, *index = node.inputs
-        looked_up = table.type.ndim == 1 and table not in with_value and len(index) == 1
-        return looked_up and goes_node_by_node(index[0], value)
-    return False
+        if first.type.ndim != 1 or _depends(first, value) or len(others) != 1:
+            return None
+        found = node_by_node(others[0], value)
+        return None if found is None else node.op(first, found)
+    return None
 
 
 @dataclass(frozen=True)
@@ -218,8 +256,8 @@ def _graph(split: TemperedModel, rv, value):
     of_energy = model.replace_rvs_by_values(energies) if energies else []
     parts = []
     for terms in (of_prior, of_energy):
-        terms = [term for term in terms if value in set(ancestors([term]))]
-        if not all(goes_node_by_node(term, value) for term in terms):
+        terms = [node_by_node(term, value) for term in terms if _depends(term, value)]
+        if any(term is None for term in terms):
             return None
         if terms and not _shapes(split, terms) <= {tuple(op.node_shape)}:
             return None

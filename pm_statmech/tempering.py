@@ -9,7 +9,8 @@ with beta_k the beta a term carries (1 for a likelihood) and beta_* the target.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -206,6 +207,18 @@ def tempered_model(
     )
 
 
+@contextmanager
+def without_initial_values(model: pm.Model) -> Iterator[None]:
+    """Meanwhile the model has PyMC's own initial values, as its functions on graphs ask for."""
+    initial = dict(model.rvs_to_initial_values)
+    try:
+        for rv in initial:
+            model.rvs_to_initial_values[rv] = None
+        yield
+    finally:
+        model.rvs_to_initial_values.update(initial)
+
+
 def copy_model(model: pm.Model, instead: Mapping | None = None) -> pm.Model:
     """Copy a model with its initial values and the order of its variables.
 
@@ -213,12 +226,8 @@ def copy_model(model: pm.Model, instead: Mapping | None = None) -> pm.Model:
     values and reorders free variables, which misaligns every flat vector of parameters.
     """
     initial = dict(model.rvs_to_initial_values)
-    try:
-        for rv in initial:
-            model.rvs_to_initial_values[rv] = None
+    with without_initial_values(model):
         fgraph, memo = fgraph_from_model(model)
-    finally:
-        model.rvs_to_initial_values.update(initial)
     for name, other in (instead or {}).items():
         fgraph.replace(memo[model[name]].owner.inputs[0], other, import_missing=True)
     copy = model_from_fgraph(fgraph, mutate_fgraph=True)
@@ -244,7 +253,8 @@ def temper(
 
     The copy keeps observed variables as they are, so that prediction works and log-likelihoods
     are those of the data, and adds to each tempered term k the Potential
-    ``-(beta * ratio_k - beta_k) E_k``, named ``{term}__tempering``.
+    ``-(beta * ratio_k - beta_k) E_k``, named ``{term}__tempering``. A tempered distribution keeps
+    the normaliser of its own beta, so that the copy is the law above up to a constant.
 
     Parameters
     ----------

@@ -167,7 +167,21 @@ class TestWhatIsRefused:
             mu = pm.Normal("mu")
             pms.GibbsLoss("y", mu, loss=pms.losses.absolute(), observed=np.arange(5.0))
         with pytest.raises(CalibrationError, match="kinks"):
-            pms.calibration.sandwich(DataTree(), model)
+            pms.calibration.sandwich(
+                DataTree.from_dict({"/posterior": pm_dataset(np.zeros((1, 2, 8)))}), model
+            )
+
+    def test_draws_of_another_temperature(self):
+        with pm.Model() as model:
+            mu = pm.Normal("mu")
+            pms.GibbsLoss("y", mu, loss=pms.losses.squared(), observed=np.arange(9.0), dims="obs")
+            dt = pms.sample_tempered(
+                20, tune=20, chains=2, target_beta=0.1, random_seed=1, progressbar=False, quiet=True
+            )
+        # a string is one dimension, and not its letters
+        assert dt["loss"]["y"].dims[-1] == "obs"
+        with pytest.raises(CalibrationError, match=r"at beta = 0\.1"):
+            pms.calibration.sandwich(dt, model)
 
     def test_several_terms(self):
         with pm.Model() as model:
@@ -175,7 +189,9 @@ class TestWhatIsRefused:
             pm.Normal("y", mu, observed=np.arange(5.0))
             pm.Normal("z", mu, observed=np.arange(5.0))
         with pytest.raises(CalibrationError, match="one tempered term"):
-            pms.calibration.sandwich(DataTree(), model)
+            pms.calibration.sandwich(
+                DataTree.from_dict({"/posterior": pm_dataset(np.zeros((1, 2, 8)))}), model
+            )
 
     def test_more_parameters_than_rows(self):
         model = pseudo_model(rows_of_spins(8, 1))
@@ -197,6 +213,8 @@ class TestWhatIsRefused:
         with pm.Model():
             with pytest.raises(NetworkError, match="not a batch"):
                 pms.PseudoIsing("x", np.zeros((2, 4)), graph=RING, observed=np.ones((2, 4)))
+            with pytest.raises(NetworkError, match="not a batch"):
+                pms.PseudoIsing("x", 0.3, graph=RING, beta=np.ones(4), observed=np.ones((2, 4)))
             with pytest.raises(NetworkError, match="BoltzmannMachine"):
                 pms.PseudoIsing("x", 0.3, graph=RING, observed=np.zeros((2, 4)))
 

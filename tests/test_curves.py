@@ -105,3 +105,28 @@ def test_tables_of_something_else(run):
     )
     with pytest.raises(pms.errors.NetworkError, match="one of 0 networks"):
         pms.log_partition.tabulated(pms.log_partition_curve(dt))
+
+
+def _batch():
+    pms.Ising("s", 1.0, graph=nx.cycle_graph(6), beta=0.8, shape=(3, 6))
+
+
+def _potential():
+    s = pms.Ising("s", 1.0, graph=nx.cycle_graph(6), beta=0.8)
+    pm.Potential("c", 1.5 * s[0] + 0.7 * s[0] * s[2])
+
+
+def _untempered():
+    s = pms.Ising("s", 1.0, graph=nx.cycle_graph(6), beta=0.8)
+    pm.Bernoulli("y", logit_p=2.0 * s, observed=np.ones(6, dtype=int))
+
+
+@pytest.mark.parametrize("make", [_batch, _potential, _untempered])
+def test_runs_whose_log_z_is_of_more_than_the_network(make):
+    with pm.Model():
+        make()
+        dt = pms.sample_tempered(
+            20, tune=20, chains=2, tempered=["s"], random_seed=1, progressbar=False, quiet=True
+        )
+    with pytest.raises(pms.errors.NetworkError, match="one of 0 networks"):
+        pms.log_partition.tabulated(pms.log_partition_curve(dt))

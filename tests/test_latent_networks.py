@@ -57,6 +57,14 @@ def states_that_data_exclude():
     return None
 
 
+def probabilities_that_fail_at_one_node():
+    # p = 1.3 for the last node in state 1: impossible there, and only there
+    p = np.array([0.5, 0.5, 0.5, 0.9])
+    s = pms.Ising("s", 0.3, graph=nx.cycle_graph(4))
+    pm.Bernoulli("y", p=p + 0.4 * s, observed=[1, 0, 1, 1])
+    return None
+
+
 def two_networks():
     s = pms.Ising("s", 0.3, graph=GRID)
     r = pms.Ising("r", 0.2, graph=TRIANGLE)
@@ -66,7 +74,7 @@ def two_networks():
 
 
 MODELS = [tempered_spins, tempered_labels_given_data, spins_under_noise, labels_under_a_loss,
-          states_that_data_exclude, two_networks]  # fmt: skip
+          states_that_data_exclude, probabilities_that_fail_at_one_node, two_networks]  # fmt: skip
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda f: f.__name__)
@@ -120,13 +128,20 @@ def another_network_in_its_field():
     pm.Normal("y", r, 1.0, observed=[0.3, 1.0, -0.2])
 
 
+def a_condition_on_all_nodes():
+    s = pms.Ising("s", 0.3, graph=nx.path_graph(3))
+    pm.Normal("y", 0.0, 1.0 + 0.3 * (s + pt.roll(s, 1)), observed=[0.3, 1.0, -0.2])
+
+
 def several_rows():
     s = pms.Ising("s", 0.3, graph=nx.path_graph(3), shape=(2, 3))
     pm.Normal("y", s, 1.0, observed=RNG.normal(size=(2, 3)))
 
 
 @pytest.mark.parametrize(
-    "make", [sums_of_neighbours, a_sum_over_all, another_network_in_its_field, several_rows],
+    "make",
+    [sums_of_neighbours, a_sum_over_all, another_network_in_its_field, a_condition_on_all_nodes,
+     several_rows],
     ids=lambda f: f.__name__,
 )  # fmt: skip
 def test_elsewhere_nodes_move_one_by_one(make):
@@ -207,6 +222,52 @@ def test_latent_labels_and_their_coupling_against_enumeration():
     # the control: the labels that the data alone would say
     alone = np.tanh(y / 0.49)
     assert np.max(np.abs(found - alone) / np.sqrt((1 - alone**2) / 2000)) > 5.5
+
+
+def test_steps_of_pymc_leave_impossible_states_out():
+    with pm.Model():
+        probabilities_that_fail_at_one_node()
+        dt = pm.sample(
+            2000, tune=0, chains=2, random_seed=1, progressbar=False, quiet=True,
+            compute_convergence_checks=False, compile_kwargs={"mode": "FAST_COMPILE"},
+        )  # fmt: skip
+    states = np.array(list(itertools.product([-1, 1], repeat=4)))
+    p = np.array([0.5, 0.5, 0.5, 0.9]) + 0.4 * states
+    y = np.array([1, 0, 1, 1])
+    possible = np.all(p <= 1, axis=1)
+    like = np.prod(np.where(y, p, 1 - p), axis=1) * possible
+    weight = like * np.exp(0.3 * np.sum(states * np.roll(states, 1, 1), axis=1))
+    mean = weight / weight.sum() @ states
+    found = dt["posterior"]["s"].mean(("chain", "draw")).values
+    assert np.all(dt["posterior"]["s"].values[..., 3] == -1)
+    assert np.all(np.abs(found - mean)[:3] <= 5.5 * np.sqrt((1 - mean[:3] ** 2) / 1000))
+
+
+def test_dims_and_leaving_one_out():
+    y = np.array([1, 0, 1, 1])
+    with pm.Model(coords={"node": list("abcd")}):
+        s = pms.Ising("s", 0.5, graph=nx.path_graph(4), dims="node")
+        pm.Bernoulli("y", logit_p=1.0 * s, observed=y)
+        dt = pms.sample_tempered(1500, tune=100, random_seed=2, progressbar=False, quiet=True)
+        scan = pms.sample_tempered(
+            50, tune=50, tempered=["s", "y"], random_seed=2, progressbar=False, quiet=True
+        )
+    assert scan["posterior"]["s"].dims == ("chain", "draw", "node")
+    assert scan["loss"]["s"].dims == ("chain", "draw")
+    states = np.array(list(itertools.product([-1, 1], repeat=4)))
+    prior = np.exp(0.5 * np.sum(states[:, 1:] * states[:, :-1], axis=1))
+    p = 1 / (1 + np.exp(-states.astype(float)))
+    like = np.where(y, p, 1 - p)
+    left_out = []
+    for i in range(4):
+        weight = prior * np.prod(np.delete(like, i, 1), axis=1)
+        left_out.append(np.log(weight / weight.sum() @ like[:, i]))
+    found = pms.loo(dt)
+    np.testing.assert_allclose(found.elpd_i, left_out, atol=0.05)
+    # the control: what the posterior itself predicts
+    weight = prior * np.prod(like, axis=1)
+    inside = np.log(weight / weight.sum() @ like)
+    assert np.max(np.abs(inside - left_out)) > 0.05
 
 
 class TestTemperedNames:

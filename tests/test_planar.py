@@ -95,6 +95,16 @@ def test_frustrated_and_cold_spins_are_nan_before_they_are_wrong():
     assert seen[-1]
 
 
+def test_nothing_that_is_not_finite_raises():
+    triangles = network_on(
+        nx.convert_node_labels_to_integers(nx.triangular_lattice_graph(4, 5)), SPINS
+    )
+    for K in (-5.0, -20.0, -800.0, np.nan, np.inf):
+        log_z, mean = by_determinant(triangles, np.full(triangles.m, K))
+        assert np.isnan(log_z)
+        assert np.all(np.isnan(mean))
+
+
 def test_in_a_model():
     graph = nx.grid_2d_graph(20, 20)
     J = pt.dscalar("J")

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
@@ -131,7 +133,7 @@ def test_torus_against_all_states(beta):
     assert system.log_partition(beta) == pytest.approx(log_z, abs=1e-12)
     assert system.mean_energy(beta) == pytest.approx(U, abs=1e-12)
     variance = np.average((E - U) ** 2, weights=p)
-    assert system.energy_variance(beta) == pytest.approx(variance, rel=1e-8, abs=1e-9)
+    assert system.energy_variance(beta) == pytest.approx(variance, rel=1e-8, abs=1e-8)
 
 
 def test_torus_far_from_critical_is_onsagers_lattice():
@@ -140,3 +142,21 @@ def test_torus_far_from_critical_is_onsagers_lattice():
         exact = pms.solvable.onsager(beta)
         assert torus.mean_energy(beta) / 4096 == pytest.approx(exact.mean_energy, rel=1e-9)
         assert torus.heat_capacity(beta) / 4096 == pytest.approx(exact.heat_capacity, rel=1e-8)
+
+
+@pytest.mark.parametrize("size", [(2, 4), (5, 1)])
+def test_torus_too_small_to_close(size):
+    with pytest.raises(ValueError, match="two edges"):
+        pms.solvable.ising_torus(*size)
+
+
+def test_large_torus_variance_is_the_difference_of_the_mean():
+    # Richardson's extrapolation of differences of the mean energy
+    system = pms.solvable.ising_torus(32, 32)
+    for beta in (0.3, 0.42):
+        d = [
+            (system.mean_energy(beta - h) - system.mean_energy(beta + h)) / (2 * h)
+            for h in (4e-4, 2e-4, 1e-4)
+        ]
+        d = [(4 * b - a) / 3 for a, b in pairwise(d)]
+        assert system.energy_variance(beta) == pytest.approx((16 * d[1] - d[0]) / 15, rel=3e-8)

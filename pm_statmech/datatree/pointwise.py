@@ -13,7 +13,7 @@ from xarray import DataTree
 
 from pm_statmech.datatree.groups import term_attributes
 from pm_statmech.errors import TreeError
-from pm_statmech.tempering import TemperedModel, TemperedTerm
+from pm_statmech.tempering import TemperedModel, TemperedTerm, without_initial_values
 
 
 def pointwise_values(dt: DataTree, model: pm.Model, terms: tuple[TemperedTerm, ...]) -> dict:
@@ -61,6 +61,9 @@ def add_pointwise(dt: DataTree, model: pm.Model, split: TemperedModel, target: f
     posterior = dt["posterior"].dataset
     values = pointwise_values(dt, model, split.terms)
     coords, dims = coords_and_dims_for_inferencedata(model)
+    # the energy of a distribution is one number, and not one a node
+    whole = {term.name for term in split.terms if term.kind == "distribution"}
+    dims = {name: own for name, own in dims.items() if name not in whole}
     attrs = {
         "target_beta": target,
         "tempered_terms": term_attributes(split.terms, split.target_beta),
@@ -105,6 +108,8 @@ def add_densities(
 def add_log_prior(dt: DataTree, model: pm.Model) -> None:
     """Add PyMC's group `log_prior`, where every free variable is in the posterior."""
     if all(rv.name in dt["posterior"].dataset for rv in model.free_RVs):
-        dt["log_prior"] = DataTree(
-            compute_log_prior(dt, extend_inferencedata=False, model=model, progressbar=False)
-        )
+        with without_initial_values(model):
+            found = compute_log_prior(
+                dt, extend_inferencedata=False, model=model, progressbar=False
+            )
+        dt["log_prior"] = DataTree(found)

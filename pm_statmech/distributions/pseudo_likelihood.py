@@ -154,11 +154,11 @@ def PseudoIsing(
     nodes, beta = couplings.nodes, check_finite("beta", beta)
     K, h = couplings.K, field_on(couplings.nodes, field)
     K = K * pt.ones(len(nodes.edges)) if couplings.uniform else K
-    K, h = beta * K, beta * h
-    if K.type.ndim != 1 or h.type.ndim != 1:
+    if K.type.ndim != 1 or h.type.ndim != 1 or beta.type.ndim != 0:
         raise NetworkError(
             f"{name}: couplings, field and beta are those of one network, not a batch of them."
         )
+    K, h = beta * K, beta * h
     check_states("Ising", observed, (-1.0, 1.0), nodes.shape)
     return GibbsLoss(
         name, (K, pt.reshape(h, nodes.shape)), loss=of_conditionals(nodes), observed=observed,

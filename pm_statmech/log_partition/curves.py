@@ -134,7 +134,8 @@ def tabulated(curve: LogPartitionCurve) -> NetworkEngine:
     tabled = curve.networks or {}
     if len(tabled) != 1:
         raise NetworkError(
-            f"the curve is one of {len(tabled)} networks: temper one, and nothing beside it, with "
+            f"the curve is one of {len(tabled)} networks: temper one alone, no batch of them, on "
+            "which no Potential and no untempered observed variable depends, by "
             "sample_tempered(tempered=[name])."
         )
     [(name, digest)] = tabled.items()

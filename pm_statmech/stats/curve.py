@@ -54,7 +54,9 @@ def log_partition_curve(dt: DataTree) -> LogPartitionCurve:
     betas = np.append((rungs[:-1, None] + np.diff(rungs)[:, None] * steps).ravel(), rungs[-1])
     found = thermodynamics(dt, betas=betas.tolist())
     terms = read_terms(group.attrs)
-    networks = {t.name: t.digest for t in terms if t.digest is not None}
+    # what else the prior says of a network would be part of log Z
+    alone = bool(group.attrs["prior_normalised"])
+    networks = {t.name: t.digest for t in terms if t.digest is not None and alone}
     return LogPartitionCurve(
         betas, found["log_partition"].values, found["mean_energy"].values,
         found["log_partition_mcse"].values, networks if len(terms) == len(networks) else None,

@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import xarray as xr
+from scipy.special import logsumexp
 from xarray import DataTree
 
 from pm_statmech.datatree import TermInfo, azstats, read_terms
 from pm_statmech.errors import TreeError
 from pm_statmech.stats.averages import SAMPLE_DIMS, mcse_of_mean
+
+# values in a tail below which there is no distribution to fit to it
+FEWEST_VALUES = 10
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDData
@@ -83,7 +87,8 @@ def _smoothed_weights(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Pareto-smoothed log weights of leaving out what adds `log_density`, and the tail's k.
 
-    An observation whose weights have ties for a tail (a 0-1 loss) keeps its raw ones, k = 0.
+    An observation whose weights have a few values for a tail (a 0-1 loss, states of a network)
+    keeps its raw ones, k = 0.
     """
     n_draws = log_density.sizes["chain"] * log_density.sizes["draw"]
     if n_draws < 25:
@@ -91,7 +96,8 @@ def _smoothed_weights(
             f"leave-one-out from {n_draws} draws has no tail to smooth: draw at least 25."
         )
     lowest = np.sort(log_density.stack(all_draws=SAMPLE_DIMS).values, axis=-1)
-    tied = lowest[..., 0] == lowest[..., max(5, n_draws // 10)]
+    tail = lowest[..., : max(6, n_draws // 10 + 1)]
+    tied = 1 + np.sum(np.diff(tail, axis=-1) > 0, axis=-1) < FEWEST_VALUES
     if not np.any(tied):
         return azstats(log_density).psislw(r_eff=efficiency, dim=SAMPLE_DIMS)
     dims = [dim for dim in log_density.dims if dim not in SAMPLE_DIMS]
@@ -102,7 +108,10 @@ def _smoothed_weights(
     )
     jitter = xr.DataArray(spread, dims=SAMPLE_DIMS)
     smoothed, k = azstats(log_density + jitter).psislw(r_eff=efficiency, dim=SAMPLE_DIMS)
-    return xr.where(ties, -log_density, smoothed), xr.where(ties, 0.0, k)
+    raw = -log_density - xr.apply_ufunc(
+        logsumexp, -log_density, input_core_dims=[SAMPLE_DIMS], kwargs={"axis": (-2, -1)}
+    )
+    return xr.where(ties, raw, smoothed), xr.where(ties, 0.0, k)
 
 
 def _mcse(influence: xr.DataArray) -> float:

@@ -282,3 +282,14 @@ def test_tuning_brings_moves_to_the_wanted_acceptance(wanted):
     accepted = dt["ladder"]["acceptance_rate"].values[1:]
     assert np.all(np.abs(accepted - wanted) < 0.1)
     assert np.mean(accepted) == pytest.approx(wanted, abs=0.04)
+
+
+def test_initial_values_of_the_model_are_kept_out_of_the_way():
+    with pm.Model() as model:
+        mu = pm.Normal("mu", initval=0.3)
+        pm.Normal("y", mu, observed=[1.0, 2.0])
+        dt = pms.sample_tempered(
+            20, tune=20, chains=2, random_seed=1, progressbar=False, quiet=True
+        )
+    assert "log_prior" in dt.children
+    assert model.rvs_to_initial_values[mu] == 0.3
