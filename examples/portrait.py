@@ -51,9 +51,7 @@ def main() -> None:
         f"coupling {float(draws.mean()):.3f} +- {float(draws.std()):.3f}; "
         f"large lattices order at {CRITICAL:.3f}"
     )
-    model = pms.Potts.dist(
-        float(draws.mean()), q=SHADES, graph=lattice, log_partition=pms.log_partition.mean_field
-    )
+    model = pms.Potts.dist(float(draws.mean()), q=SHADES, graph=lattice)
     imagined = pms.sample_network(model, 300, thin=5, random_seed=2).posterior["x"]
     _, axes = plt.subplots(1, 3, figsize=(9, 4))
     for ax, picture, title in zip(

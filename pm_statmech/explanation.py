@@ -19,6 +19,7 @@ from pm_statmech.distributions.network_sums import SumsRV
 from pm_statmech.distributions.network_variables import NetworkRV
 from pm_statmech.distributions.spheres import ZonalRV
 from pm_statmech.gibbs import GibbsLossRV, GibbsPotentialOp
+from pm_statmech.log_partition.network_engines import NetworkEngine
 
 REPEATS, LEAST_SECONDS = 7, 0.002
 COLUMNS = ["normaliser", "number", "error", "microseconds", "MiB"]
@@ -102,7 +103,10 @@ def explain(model: pm.Model | None = None, *, mode: str = "NUMBA") -> pd.DataFra
     rows: dict[str, dict[str, Any]] = {}
     for rv in model.basic_RVs:
         op = rv.owner.op
-        if isinstance(op, WITH_ENGINES):
+        engine = getattr(op, "engine", None)
+        if isinstance(engine, NetworkEngine) and engine.missing is not None:
+            rows[rv.name] = {"normaliser": "none: no exact engine reaches it"}
+        elif isinstance(op, WITH_ENGINES):
             params = [pt.cast(p, "float64") for p in rv.owner.inputs[2:]]
             graphs = model.replace_rvs_by_values(params)
             evaluate = pytensor.function(

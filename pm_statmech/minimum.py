@@ -26,7 +26,7 @@ from pm_statmech.energy_function import Layout, flat_point, layout_of
 from pm_statmech.errors import EnergyError, UnsupportedVariableError
 from pm_statmech.gibbs import GibbsLossRV
 from pm_statmech.losses import Loss
-from pm_statmech.tempering import TemperedModel, tempered_model
+from pm_statmech.tempering import TemperedModel, kept_in_prior, tempered_model
 
 NEWTON_LIMIT = 200
 PIECEWISE_LINEAR = ("pinball", "absolute")
@@ -96,9 +96,7 @@ def _compile_objective(
 
 def _log_prior(split: TemperedModel):
     """Log pi_0 in constrained coordinates: no Jacobians."""
-    tempered = {term.name for term in split.terms}
-    terms = [*split.model.basic_RVs, *split.model.potentials]
-    kept = [v for v in terms if v.name not in tempered]
+    kept = kept_in_prior(split.model, split.terms)
     return split.model.logp(vars=kept, jacobian=False, sum=True)
 
 

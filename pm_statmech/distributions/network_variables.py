@@ -36,7 +36,6 @@ from pm_statmech.log_partition.network_engines import (
     Problem,
     by_transfer_matrix,
     by_tree_decomposition,
-    choose_engine,
     problem_of,
 )
 from pm_statmech.log_partition.networks import natural_digest
@@ -271,7 +270,7 @@ def in_network(
         np.asarray(interaction, dtype=np.float64), uniform=couplings.uniform,
         without_field=constant is not None and not np.any(constant),
     )  # fmt: skip
-    engine = choose_engine(problem) if log_partition is None else log_partition
+    engine = problem.engine if log_partition is None else log_partition
     engine.check(problem)
     if engine.digest is not None:
         _check_table(engine, problem, theta, couplings.K)
@@ -293,6 +292,8 @@ class NetworkDistribution(Distribution):
         if observed is not None:
             own = {key: value for key, value in kwargs.items() if key not in OF_THE_MODEL}
             op = cls.dist(*args, **own).owner.op
+            if isinstance(op, NetworkRV):
+                op.engine.needed()
             table = observed.table if isinstance(observed, SufficientStatistics) else observed
             check_states(cls.__name__, table, op.values, op.node_shape)
             if isinstance(observed, SufficientStatistics):

@@ -41,8 +41,9 @@ class Ising(NetworkDistribution):
     ------
     NetworkError
         a matrix that is not symmetric or has a diagonal, entries that are not finite, a graph in
-        parts, data of other states, and networks that no exact engine reaches, with what each would
-        cost.
+        parts, data of other states; and, where log Z is needed, networks that no exact engine
+        reaches, with what each would cost. Draws by chains, `sample_network` and a tempered run,
+        ``sample_tempered(tempered=[name])``, need no log Z.
 
     Notes
     -----

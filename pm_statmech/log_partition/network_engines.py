@@ -52,6 +52,25 @@ class Problem:
         return best_sweep(self.network)
 
     @cached_property
+    def engine(self) -> NetworkEngine:
+        """The cheapest exact one, or none, which is an error when log Z is needed.
+
+        Draws by chains and tempered runs of a network need none.
+        """
+        try:
+            return choose_engine(self)
+        except NetworkError as error:
+            why = str(error)
+
+        def nothing(problem: Problem, theta, K):
+            raise NetworkError(why)
+
+        return NetworkEngine(
+            "none", lambda problem: (np.inf, 0.0), lambda problem: None, nothing, exact=False,
+            missing=why,
+        )  # fmt: skip
+
+    @cached_property
     def elimination(self) -> Elimination | None:
         """For a tree decomposition."""
         return elimination_of(self.network)
@@ -109,6 +128,8 @@ class NetworkEngine:
     at_beta, error, digest
         of a table along beta: (Problem, beta) -> log Z, beta -> its standard error, and
         `networks.natural_digest` of what it is a table of.
+    missing
+        why there is no engine at all: an error, as soon as log Z is needed.
     """
 
     said: str
@@ -119,6 +140,12 @@ class NetworkEngine:
     at_beta: Callable | None = None
     error: Callable | None = None
     digest: str | None = None
+    missing: str | None = None
+
+    def needed(self) -> None:
+        """Raise NetworkError where somebody needs log Z and there is no engine."""
+        if self.missing is not None:
+            raise NetworkError(self.missing)
 
     def check(self, problem: Problem) -> None:
         """Raise NetworkError where it cannot serve, or would need more memory than there is."""

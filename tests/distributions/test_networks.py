@@ -419,9 +419,15 @@ LARGE = nx.grid_2d_graph(40, 40)
         (lambda: pms.Potts.dist(1.0, q=1, graph=RING), "q = 1"),
         (lambda: pms.Potts.dist(1.0, [1.0, 2.0], q=3, graph=RING), "2 entries a node for 3"),
         (lambda: pms.OrdinalMRF.dist(A, pt.matrix()), "unknown number of thresholds"),
-        (lambda: pms.Ising.dist(FULL), r"no exact engine.*2\^30 states.*multiplications"),
+        (
+            lambda: pm.logp(pms.Ising.dist(FULL), np.ones(30)),
+            r"no exact engine.*2\^30 states.*multiplications",
+        ),
         (lambda: pms.Ising.dist(FULL, log_partition=by_enumeration), r"2\^30 states"),
-        (lambda: pms.Ising.dist(1.0, graph=LARGE), r"no exact engine.*1600 nodes"),
+        (
+            lambda: pms.Ising("x", 1.0, 0.1, graph=LARGE, observed=np.ones((40, 40))),
+            r"no exact engine.*1600 nodes",
+        ),
         (lambda: pms.Ising.dist(1.0, graph=LARGE, log_partition=by_transfer_matrix), "GiB"),
         (lambda: pms.Ising.dist(1.0, 0.1, graph=RING, log_partition=by_kaufman), "not a torus"),
         (lambda: pms.Potts.dist(1.0, q=3, graph=RING, log_partition=by_enumeration), "two states"),
@@ -437,6 +443,18 @@ LARGE = nx.grid_2d_graph(40, 40)
 def test_mistakes_are_named(make, match):
     with pm.Model(), pytest.raises(NetworkError, match=match):
         make()
+
+
+def test_what_needs_no_log_partition_needs_no_engine():
+    x = pms.Ising.dist(0.2, 0.1, graph=LARGE)
+    drawn = pms.sample_network(x, 20, tune=20, chains=1, random_seed=1)
+    assert drawn["posterior"]["x"].shape == (1, 20, 40, 40)
+    with pm.Model() as model:
+        pms.Ising("s", 1.0, 0.1, graph=LARGE, beta=0.2)
+    assert pms.tempered_model(model, tempered=["s"]).target_beta == 0.2
+    assert pms.explain(model).loc["s", "normaliser"] == "none: no exact engine reaches it"
+    with pytest.raises(NetworkError, match="no exact engine"):
+        model.logp()
 
 
 def test_approximations_say_that_they_are():
