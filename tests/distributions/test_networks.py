@@ -447,8 +447,8 @@ def test_mistakes_are_named(make, match):
 
 def test_what_needs_no_log_partition_needs_no_engine():
     x = pms.Ising.dist(0.2, 0.1, graph=LARGE)
-    drawn = pms.sample_network(x, 20, tune=20, chains=1, random_seed=1)
-    assert drawn["posterior"]["x"].shape == (1, 20, 40, 40)
+    drawn = pms.sample_network(x, 300, tune=50, chains=2, random_seed=1)
+    assert drawn["posterior"]["x"].shape == (2, 300, 40, 40)
     with pm.Model() as model:
         pms.Ising("s", 1.0, 0.1, graph=LARGE, beta=0.2)
     assert pms.tempered_model(model, tempered=["s"]).target_beta == 0.2
