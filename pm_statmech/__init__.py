@@ -40,7 +40,7 @@ from pm_statmech.gibbs import GibbsLoss, GibbsPotential
 from pm_statmech.learning import maximum_likelihood_layers, persistent_chains_layers
 from pm_statmech.minimum import Minimum, minimise
 from pm_statmech.network_kernels.moves import heat_bath, swendsen_wang, wolff
-from pm_statmech.plots import plot_thermodynamics
+from pm_statmech.plots import plot_exchange, plot_heat_capacity, plot_thermodynamics
 from pm_statmech.pointwise import compute_loss
 from pm_statmech.reporting import Finding, Verdict, report, verdict
 from pm_statmech.samplers import (
@@ -142,6 +142,8 @@ __all__ = [
     "minimise",
     "modes",
     "persistent_chains_layers",
+    "plot_exchange",
+    "plot_heat_capacity",
     "plot_thermodynamics",
     "posterior_entropy",
     "quantile_constraints",

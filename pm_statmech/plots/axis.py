@@ -13,11 +13,20 @@ if TYPE_CHECKING:
 
 
 class BetaAxis(NamedTuple):
-    """Positions of the rungs on the axis, and ticks with their labels."""
+    """Positions of the rungs on the axis, ticks with their labels, and the unit beta_1."""
 
     position: np.ndarray
     ticks: list[float]
     labels: list[str]
+    unit: float
+
+    def place(self, beta) -> np.ndarray:
+        """Positions of betas."""
+        return np.arcsinh(np.asarray(beta, dtype=float) / self.unit)
+
+    def beta(self, position) -> np.ndarray:
+        """Betas at positions."""
+        return self.unit * np.sinh(position)
 
 
 def beta_axis(betas: np.ndarray, target: float) -> BetaAxis:
@@ -44,15 +53,19 @@ def beta_axis(betas: np.ndarray, target: float) -> BetaAxis:
         if all(gap > 0.09 * place(top) for gap in gaps):
             ticks.append(beta)
     ticks.sort()
-    return BetaAxis(place(betas), [float(place(t)) for t in ticks], [f"{t:.3g}" for t in ticks])
+    return BetaAxis(
+        place(betas), [float(place(t)) for t in ticks], [f"{t:.3g}" for t in ticks], unit
+    )
 
 
-def new_collection(values: xr.Dataset, backend: str | None, **pc_kwargs) -> PlotCollection:
+def new_collection(
+    values: xr.Dataset, backend: str | None, *, figure: dict | None = None, **pc_kwargs
+) -> PlotCollection:
     """Grid of plots in which labels do not touch; says what to install for a missing backend."""
     from arviz_plots import PlotCollection
 
     backend = rcParams["plot.backend"] if backend is None else backend
-    figure = {"figsize": (1100, 700), "figsize_units": "dots"}
+    figure = {"figsize": (1100, 700), "figsize_units": "dots", **(figure or {})}
     if backend == "matplotlib":
         figure["layout"] = "constrained"
     options = {"figure_kwargs": figure, **pc_kwargs}

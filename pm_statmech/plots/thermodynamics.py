@@ -11,6 +11,15 @@ from xarray import DataTree
 
 from pm_statmech.datatree import RUNG
 from pm_statmech.plots.axis import beta_axis, new_collection
+from pm_statmech.plots.curves import (
+    draw_band,
+    draw_line,
+    draw_points,
+    draw_ticks,
+    draw_title,
+    on_axis,
+    options_of,
+)
 from pm_statmech.stats.free_energy import thermodynamics
 
 # ArviZ's plots take over a second to import, which those who only sample need not wait for
@@ -24,7 +33,6 @@ QUANTITIES = {
     "relative_entropy": "relative entropy to prior (nats)",
     "log_partition": "log Z (nats)",
 }
-BAND = 1.96
 
 
 def plot_thermodynamics(
@@ -81,32 +89,18 @@ def plot_thermodynamics(
     values = found[names].drop_attrs()
     errors = xr.Dataset({name: found[f"{name}_mcse"] for name in names})
     axis = beta_axis(found[RUNG].values, found.attrs["target_beta"])
-    options: dict[str, Any] = {
-        name: {} for name in ("line", "points", "band", "title", "xlabel", "xticks")
-    }
-    strange = sorted(set(visuals or {}) - set(options))
-    if strange:
-        raise ValueError(f"visuals: {strange} are not among {list(options)}.")
-    options.update(visuals or {})
-
+    options = options_of(("line", "points", "band", "title", "xlabel", "xticks"), visuals)
     if plot_collection is None:
         pc_kwargs = {"cols": ["__variable__"], "col_wrap": 2, **pc_kwargs}
         plot_collection = new_collection(values, backend, **pc_kwargs)
-    x = xr.DataArray(axis.position, dims=[RUNG], coords={RUNG: found[RUNG]})
+    x = on_axis(axis, found[RUNG].values)
     pc = plot_collection
     if options["band"] is not False:
-        pc.map(
-            draw.fill_between_y, "band", data=values, x=x,
-            y_bottom=values - BAND * errors.fillna(0), y_top=values + BAND * errors.fillna(0),
-            **{"alpha": 0.25, "color": "C0", **options["band"]},
-        )  # fmt: skip
+        draw_band(pc, values, errors, x, options["band"])
     if options["line"] is not False:
-        pc.map(_line, "line", data=values, x=x, **{"color": "C0", **options["line"]})
+        draw_line(pc, values, x, options["line"])
     if options["points"] is not False:
-        pc.map(
-            _points, "points", data=values, x=x,
-            **{"color": "C0", "size": 14, **options["points"]},
-        )  # fmt: skip
+        draw_points(pc, values, x, options["points"])
     for name in names:
         one = {"data": values[[name]], "ignore_aes": "all"}
         finite = values[name].values[np.isfinite(values[name].values)]
@@ -114,27 +108,6 @@ def plot_thermodynamics(
             pc.map(draw.set_yscale, "yscale", scale="log", store_artist=False, **one)
         if options["title"] is not False:
             text = QUANTITIES[name] if labeller is None else labeller.var_name_to_str(name)
-            pc.map(draw.labelled_title, "title", text=text, **one, **options["title"])
-    if options["xticks"] is not False:
-        pc.map(
-            draw.set_xticks, "xticks", data=values, values=axis.ticks, labels=axis.labels,
-            ignore_aes="all", store_artist=False, **options["xticks"],
-        )  # fmt: skip
-    if options["xlabel"] is not False:
-        pc.map(
-            draw.labelled_x, "xlabel", data=values, text="inverse temperature",
-            ignore_aes="all", **options["xlabel"],
-        )  # fmt: skip
+            draw_title(pc, values[[name]], text, options["title"])
+    draw_ticks(pc, values, axis, options)
     return pc
-
-
-def _line(da, target, x, **kwargs):
-    from arviz_plots import visuals as draw
-
-    return draw.line_xy(da, target, x=x, y=da, **kwargs)
-
-
-def _points(da, target, x, **kwargs):
-    from arviz_plots import visuals as draw
-
-    return draw.scatter_xy(da, target, x=x, y=da, **kwargs)

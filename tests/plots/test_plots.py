@@ -60,3 +60,52 @@ def test_missing_backend_says_what_to_install(newcomb, monkeypatch):
     monkeypatch.setattr(arviz_plots.PlotCollection, "wrap", missing)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'pm_statmech\[bokeh\]'"):
         pms.plot_thermodynamics(newcomb, backend="bokeh")
+
+
+@pytest.fixture(scope="module")
+def switches():
+    return pms.sample_tempered(
+        600, tune=100, model=pms.solvable.two_level(5.0).model(), target_beta=2.0, random_seed=1,
+        progressbar=False, quiet=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", ["matplotlib", "bokeh", "plotly", "none"])
+def test_heat_capacity_and_exchange_on_every_backend(switches, newcomb, backend):
+    pytest.importorskip({"none": "numpy"}.get(backend, backend))
+    for dt, n_peaks in ((switches, 1), (newcomb, 0)):
+        pc = pms.plot_heat_capacity(dt, backend=backend)
+        assert set(pc.viz["line"].data_vars) == {"heat_capacity"}
+        assert ("peak" in pc.viz.children) == (n_peaks == 1)
+        pc = pms.plot_exchange(dt, backend=backend)
+        assert set(pc.viz["points"].data_vars) == {"swap_rejection", "barrier"}
+
+
+def test_peaks_are_where_they_are_said_to_be(switches):
+    pc = pms.plot_heat_capacity(switches, backend="matplotlib")
+    peak = pms.heat_capacity_peaks(switches)
+    axis = beta_axis(switches["tempering"]["inverse_temperature"].values, 2.0)
+    drawn = pc.viz["peak"]["heat_capacity"].item()
+    place = float(peak["inverse_temperature"][0])
+    assert drawn.get_xdata()[0] == pytest.approx(float(axis.place(place)))
+    assert axis.beta(axis.place(place)) == pytest.approx(place)
+    title = drawn.axes.get_title()
+    assert title.startswith("heat capacity C: peak at 0.4")
+    points = pc.viz["points"]["heat_capacity"].item().get_offsets()
+    np.testing.assert_allclose(points[:, 1], pms.thermodynamics(switches)["heat_capacity"])
+    pc = pms.plot_heat_capacity(switches, backend="matplotlib", visuals={"peak": False})
+    assert "peak" not in pc.viz.children
+    with pytest.raises(ValueError, match="nonsense"):
+        pms.plot_heat_capacity(switches, backend="none", visuals={"nonsense": {}})
+
+
+def test_rejections_and_barrier_are_those_of_the_ladder(newcomb):
+    pc = pms.plot_exchange(newcomb, backend="matplotlib")
+    ladder = newcomb["ladder"]
+    line = pc.viz["line"]["swap_rejection"].item()
+    np.testing.assert_allclose(line.get_ydata(), ladder["swap_rejection"])
+    assert line.axes.get_ylim() == (0.0, 1.0)
+    np.testing.assert_allclose(pc.viz["line"]["barrier"].item().get_ydata(), ladder["barrier"])
+    assert line.axes.get_title() == "swap rejection of neighbours"
+    without = pms.plot_exchange(newcomb, backend="matplotlib", visuals={"chains": False})
+    assert "chains" not in without.viz.children
