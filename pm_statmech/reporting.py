@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -22,14 +23,21 @@ from pm_statmech.datatree import (
     tempering_group,
     transitions,
 )
-from pm_statmech.errors import EvidenceWarning
-from pm_statmech.plots import plot_thermodynamics
-from pm_statmech.stats import ladder_summary, log_evidence, thermodynamics
+from pm_statmech.errors import EvidenceError, EvidenceWarning
+from pm_statmech.plots import plot_exchange, plot_heat_capacity, plot_thermodynamics
+from pm_statmech.stats import (
+    heat_capacity_peaks,
+    ladder_summary,
+    log_evidence,
+    thermodynamics,
+)
 
 Level = Literal["good", "doubtful", "bad", "note"]
 
 # of NaN energies for every draw, below which rejecting them can have changed nothing
 NEGLIGIBLE_SHARE = 1e-3
+# of its height that a peak must stand above its valleys to be spoken of
+PROMINENT = 0.2
 MARKS = {"good": "ok", "doubtful": "doubtful", "bad": "NOT OK", "note": "note"}
 
 
@@ -162,6 +170,49 @@ def _moves(dt: DataTree) -> Finding:
     )
 
 
+def _information(dt: DataTree) -> Finding:
+    beta = tempering_group(dt).attrs["target_beta"]
+    try:
+        target = thermodynamics(dt, betas=beta).isel({RUNG: 0})
+    except EvidenceError:  # rungs that do not overlap: from the target's own draws
+        target = thermodynamics(dt).sel({RUNG: beta})
+    nats, error = float(target["relative_entropy"]), float(target["relative_entropy_mcse"])
+    C, C_error = float(target["heat_capacity"]), float(target["heat_capacity_mcse"])
+    effective = ""
+    if any(t.kind != "distribution" for t in read_terms(tempering_group(dt).attrs)):
+        effective = f": the data determine {2 * C:.1f} parameters"
+    return Finding(
+        "How far is the posterior from the prior?",
+        "note",
+        f"The relative entropy of the target to the prior is {nats:.2f} +- {error:.1g} nats "
+        f"({nats / np.log(2.0):.1f} bits), and its heat capacity {C:.2f} +- {C_error:.1g}"
+        f"{effective}.",
+        nats,
+    )
+
+
+def _peaks(dt: DataTree) -> list[Finding]:
+    try:
+        peaks = heat_capacity_peaks(dt)
+    except EvidenceError:  # rungs that do not overlap, of which the swaps have spoken
+        return []
+    rows = [{name: float(v) for name, v in peaks.isel(peak=k).data_vars.items()}
+            for k in range(peaks.sizes["peak"])]  # fmt: skip
+    # on the way to its plateau C may overshoot
+    rows = [row for row in rows if row["prominence"] > PROMINENT * row["heat_capacity"]]
+    return [
+        Finding(
+            "Does the heat capacity peak?",
+            "note",
+            f"The heat capacity has a peak of {row['heat_capacity']:.3g} +- "
+            f"{row['heat_capacity_mcse']:.1g} at beta = {row['inverse_temperature']:.4g} +- "
+            f"{row['inverse_temperature_mcse']:.1g}, where energy and entropy change fastest.",
+            row["inverse_temperature"],
+        )
+        for row in rows
+    ]
+
+
 def _notes(dt: DataTree) -> list[Finding]:
     attrs = tempering_group(dt).attrs
     rungs = ladder_group(dt)
@@ -220,7 +271,7 @@ def verdict(dt: DataTree) -> Verdict:
     'good'
     """
     checks = (_swaps, _arrivals, _evidence, _agreement, _moves)
-    return Verdict((*(check(dt) for check in checks), *_notes(dt)))
+    return Verdict((*(check(dt) for check in checks), _information(dt), *_peaks(dt), *_notes(dt)))
 
 
 _PAGE = Template("""<!DOCTYPE html>
@@ -242,9 +293,8 @@ img{max-width:100%;height:auto}dt{font-weight:600}dd{margin:0 0 .5rem}
 </style></head><body>
 <h1>$title</h1>
 <h2>Verdict</h2><ul class="verdict">$findings</ul>
-<h2>Thermodynamics</h2>
-<img alt="$alt" src="data:image/png;base64,$picture">
-<h2>Ladder</h2><div class="scroll">$table</div>
+<h2>Thermodynamics</h2>$thermodynamics
+<h2>Ladder</h2>$exchange<div class="scroll">$table</div>
 <h2>Run</h2><dl>$facts</dl>
 </body></html>
 """)
@@ -255,15 +305,16 @@ def _unit(unit: str) -> str:
     return words.get(unit, f"units of {unit}")
 
 
-def _picture(dt: DataTree) -> str:
-    buffer = io.BytesIO()
-    collection = plot_thermodynamics(dt, backend="matplotlib")
-    figure = collection.viz["figure"].item()
-    figure.savefig(buffer, format="png", dpi=110)
+def _picture(plot: Callable, dt: DataTree, alt: str) -> str:
+    """The <img> of a plot, inside the page itself."""
     from matplotlib import pyplot
 
+    buffer = io.BytesIO()
+    figure = plot(dt, backend="matplotlib").viz["figure"].item()
+    figure.savefig(buffer, format="png", dpi=110)
     pyplot.close(figure)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    picture = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{picture}">'
 
 
 def report(dt: DataTree, path: str | Path) -> Path:
@@ -294,10 +345,11 @@ def report(dt: DataTree, path: str | Path) -> Path:
     posterior = dt["posterior"].attrs
     found = thermodynamics(dt)
     terms = read_terms(attrs)
+    said = verdict(dt)
     items = "".join(
         f'<li class="{f.level}"><span class="mark">{MARKS[f.level]}: {html.escape(f.question)}'
         f"</span> {html.escape(f.sentence)}</li>"
-        for f in verdict(dt).findings
+        for f in said.findings
     )
     facts = {
         "Target": f"inverse_temperature = {attrs['target_beta']:.6g}",
@@ -322,12 +374,22 @@ def report(dt: DataTree, path: str | Path) -> Path:
         f"entropy rises to {float(last['relative_entropy']):.4g} nats, log Z falls to "
         f"{float(last['log_partition']):.5g}."
     )
+    pictures = _picture(plot_thermodynamics, dt, alt)
+    peaks = [f.sentence for f in said.findings if f.question == "Does the heat capacity peak?"]
+    if peaks:
+        pictures += _picture(plot_heat_capacity, dt, " ".join(peaks))
     names = ", ".join(term.name for term in terms)
     page = _PAGE.substitute(
         title=html.escape(f"Tempered run: {names}"),
         findings=items,
-        alt=html.escape(alt, quote=True),
-        picture=_picture(dt),
+        thermodynamics=pictures,
+        exchange=_picture(
+            plot_exchange,
+            dt,
+            "Two panels against inverse temperature: the swap rejection of every pair of "
+            f"neighbours, at most {float(ladder_group(dt)['swap_rejection'].max()):.2f}, and the "
+            f"barrier that they add up to, {float(ladder_group(dt)['barrier'][-1]):.1f}.",
+        ),
         table=ladder_summary(dt).to_html(float_format=lambda v: f"{v:.4g}", border=0, na_rep=""),
         facts="".join(
             f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items()

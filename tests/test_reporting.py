@@ -26,7 +26,10 @@ class Page(HTMLParser):
 def test_a_good_run_is_good(newcomb):
     found = pms.verdict(newcomb)
     assert found.level == "good"
-    assert len(found.findings) == 5
+    assert len(found.findings) == 6
+    [information] = [f for f in found.findings if "from the prior" in f.question]
+    assert abs(information.value - 3.34212) < 0.1
+    assert "the data determine 1." in information.sentence
     assert "+-" in str(found)
     assert "log Z at the target is -25" in str(found)
 
@@ -77,7 +80,8 @@ def test_report_is_one_file_without_links(newcomb, tmp_path):
     assert "script" not in page.tags
     assert page.tags.count("h1") == 1
     assert page.tags.count("table") == 1
-    assert len(page.alts) == 1
+    assert len(page.alts) == 2
+    assert "swap rejection of every pair" in page.alts[1]
     assert "mean energy falls" in page.alts[0]
     for sentence in ("Neighbouring rungs swap", "log Z at the target", "inverse_temperature = 1"):
         assert sentence in text
@@ -93,3 +97,18 @@ def test_report_escapes_names(tmp_path):
     dt = pms.sample_tempered(50, tune=50, chains=2, model=model, random_seed=1, quiet=True,
                              idata_kwargs=POINTWISE_OFF)  # fmt: skip
     assert "<b>" not in pms.report(dt, tmp_path / "run.html").read_text(encoding="utf-8")
+
+
+def test_peaks_are_told_and_shown(tmp_path):
+    dt = pms.sample_tempered(
+        400, tune=100, model=pms.solvable.two_level(5.0).model(), target_beta=2.0, random_seed=1,
+        quiet=True,
+    )  # fmt: skip
+    found = {f.question: f for f in pms.verdict(dt).findings}
+    peak = found["Does the heat capacity peak?"]
+    assert peak.level == "note"
+    assert abs(peak.value - 2.39936 / 5.0) < 0.05
+    page = Page()
+    page.feed(pms.report(dt, tmp_path / "run.html").read_text(encoding="utf-8"))
+    assert len(page.alts) == 3
+    assert peak.sentence in page.alts[1]
