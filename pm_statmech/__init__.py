@@ -8,6 +8,7 @@ temperatures, read the statistics, look at the plots, ask whether to believe it.
 import arviz_base  # noqa: F401
 
 from pm_statmech import calibration, errors, log_partition, losses, solvable, statistics
+from pm_statmech.datatree import from_energies
 from pm_statmech.distributions import (
     Bingham,
     BlumeCapel,
@@ -128,6 +129,7 @@ __all__ = [
     "evidence_compare",
     "expectation",
     "explain",
+    "from_energies",
     "heat_bath",
     "heat_capacity_peaks",
     "ladder_summary",

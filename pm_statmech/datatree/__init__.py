@@ -15,6 +15,7 @@
 """
 
 from pm_statmech.datatree.annealed import from_annealed
+from pm_statmech.datatree.arrays import from_energies
 from pm_statmech.datatree.groups import (
     RUNG,
     TermInfo,
@@ -47,6 +48,7 @@ __all__ = [
     "azstats",
     "check_options",
     "from_annealed",
+    "from_energies",
     "from_run",
     "ladder_group",
     "pointwise_values",

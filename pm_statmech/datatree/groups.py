@@ -63,6 +63,11 @@ def tempering_group(dt: DataTree) -> xr.Dataset:
 def ladder_group(dt: DataTree) -> xr.Dataset:
     """The `ladder` group of a tree, or TreeError."""
     tempering_group(dt)
+    if "ladder" not in dt.children:
+        raise TreeError(
+            "this tree has energies and no group 'ladder': how rungs moved and swapped only a run "
+            "of sample_tempered knows. thermodynamics, mbar and heat_capacity_peaks need none."
+        )
     return dt["ladder"].dataset
 
 

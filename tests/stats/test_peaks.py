@@ -37,7 +37,7 @@ def magnet_tree(seed, betas, draws=1500):
     energy = np.stack(
         [rng.choice(MAGNET, size=(4, draws), p=weights(beta)) for beta in betas], axis=-1
     )
-    return tree_of(energy, betas, target=float(betas[-1]))
+    return pms.from_energies(energy, betas)
 
 
 def test_the_peak_is_the_known_one():
