@@ -41,7 +41,12 @@ from pm_statmech.gibbs import GibbsLoss, GibbsPotential
 from pm_statmech.learning import maximum_likelihood_layers, persistent_chains_layers
 from pm_statmech.minimum import Minimum, minimise
 from pm_statmech.network_kernels.moves import heat_bath, swendsen_wang, wolff
-from pm_statmech.plots import plot_exchange, plot_heat_capacity, plot_thermodynamics
+from pm_statmech.plots import (
+    plot_beta_sensitivity,
+    plot_exchange,
+    plot_heat_capacity,
+    plot_thermodynamics,
+)
 from pm_statmech.pointwise import compute_loss
 from pm_statmech.reporting import Finding, Verdict, report, verdict
 from pm_statmech.samplers import (
@@ -55,6 +60,7 @@ from pm_statmech.statistics import quantile_constraints
 from pm_statmech.stats import (
     Estimate,
     ExpectedLoss,
+    beta_sensitivity,
     evidence_compare,
     expectation,
     heat_capacity_peaks,
@@ -122,6 +128,7 @@ __all__ = [
     "VonMisesFisher",
     "Watson",
     "Zeta",
+    "beta_sensitivity",
     "bridge",
     "calibration",
     "compute_loss",
@@ -144,6 +151,7 @@ __all__ = [
     "minimise",
     "modes",
     "persistent_chains_layers",
+    "plot_beta_sensitivity",
     "plot_exchange",
     "plot_heat_capacity",
     "plot_thermodynamics",

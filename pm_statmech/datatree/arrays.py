@@ -54,7 +54,8 @@ def from_energies(
         with the groups ``tempering``, and ``posterior`` and ``tempered_posterior`` where draws are
         given. `thermodynamics`, `heat_capacity_peaks`, `mbar`, `stepping_stone`,
         `thermodynamic_integration`, `log_partition_curve`, `wbic` and `learning_coefficient` read
-        it as they read a run; statistics of swaps, `ladder_summary` and `verdict` say what they lack.
+        it as they read a run; statistics of swaps, `ladder_summary` and `verdict` say what they
+        lack.
 
     Raises
     ------

@@ -32,8 +32,9 @@ class BetaAxis(NamedTuple):
 def beta_axis(betas: np.ndarray, target: float) -> BetaAxis:
     r"""Map beta to :math:`\operatorname{asinh}(\beta / \beta_1)`, beta_1 the lowest rung above 0.
 
-    Linear below beta_1, so that 0 has a place, and logarithmic above. Ticks stand at 0, at
-    the target, at the coldest rung, at powers of ten and between, where they do not touch.
+    Linear below beta_1, so that 0 has a place, and logarithmic above. Ticks stand at the
+    hottest rung, at the target, at the coldest rung, at powers of ten and between, where they do
+    not touch.
     """
     positive = betas[betas > 0]
     unit = float(positive[0]) if len(positive) else 1.0
@@ -46,7 +47,8 @@ def beta_axis(betas: np.ndarray, target: float) -> BetaAxis:
     decades = [10.0**k for k in range(low, int(np.floor(np.log10(top))) + 1)]
     between = [m * 10.0**k for m in (3, 2, 5) for k in range(low - 1, int(np.log10(top)) + 1)]
     between = [beta for beta in between if unit <= beta <= top]
-    wanted = [0.0, float(target), top, *decades, *between] if len(positive) else [0.0]
+    wanted = [float(betas[0]), float(target), top, *decades, *between]
+    wanted = [beta for beta in wanted if beta >= betas[0]] if len(positive) else [0.0]
     ticks: list[float] = []
     for beta in wanted:
         gaps = [abs(place(beta) - place(other)) for other in ticks]

@@ -14,6 +14,7 @@ from pm_statmech.stats.peaks import heat_capacity_peaks
 from pm_statmech.stats.pooled import mbar
 from pm_statmech.stats.predictive import ExpectedLoss, loo
 from pm_statmech.stats.reweighting import reweight
+from pm_statmech.stats.sensitivity import beta_sensitivity
 from pm_statmech.stats.singular import (
     Estimate,
     learning_coefficient,
@@ -24,6 +25,7 @@ from pm_statmech.stats.singular import (
 __all__ = [
     "Estimate",
     "ExpectedLoss",
+    "beta_sensitivity",
     "evidence_compare",
     "expectation",
     "heat_capacity_peaks",

@@ -109,3 +109,19 @@ def test_rejections_and_barrier_are_those_of_the_ladder(newcomb):
     assert line.axes.get_title() == "swap rejection of neighbours"
     without = pms.plot_exchange(newcomb, backend="matplotlib", visuals={"chains": False})
     assert "chains" not in without.viz.children
+
+
+def test_axis_without_zero_begins_at_the_hottest():
+    axis = beta_axis(np.array([0.25, 0.5, 1.0]), 1.0)
+    assert axis.labels[0] == "0.25"
+    assert axis.ticks[0] == axis.position[0]
+
+
+@pytest.mark.parametrize("backend", ["matplotlib", "bokeh", "plotly", "none"])
+def test_sensitivity_on_every_backend(newcomb, backend):
+    pytest.importorskip({"none": "numpy"}.get(backend, backend))
+    pc = pms.plot_beta_sensitivity(newcomb, backend=backend)
+    assert set(pc.viz["line"].data_vars) == {"mu"}
+    if backend == "matplotlib":
+        found = pms.beta_sensitivity(newcomb)
+        np.testing.assert_allclose(pc.viz["line"]["mu"].item().get_ydata(), found["mu"])
