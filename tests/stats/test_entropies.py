@@ -3,10 +3,11 @@
 import numpy as np
 import pymc as pm
 import pytest
+from scipy import stats
 
 import pm_statmech as pms
 from pm_statmech.errors import TreeError
-from pm_statmech.stats.entropies import nearest_neighbour_log_density, whitened
+from pm_statmech.stats.entropies import nearest_neighbour_entropy, nearest_neighbour_log_density
 
 from ..conftest import within
 
@@ -31,20 +32,33 @@ def test_diabetes_both_routes(diabetes_system):
     assert abs(identity - 0.5 * U - exact) / errors[0] > 5.5
 
 
-@pytest.mark.parametrize("d", [1, 3, 8])
+@pytest.mark.parametrize("d", [1, 3, 8, 20])
 def test_neighbours_of_normal_draws(d):
     rng = np.random.default_rng(d)
     scale = np.tril(rng.normal(size=(d, d))) + 2 * np.eye(d)
+    exact = 0.5 * d * np.log(2 * np.pi * np.e) + np.sum(np.log(np.abs(np.diag(scale))))
     z = []
-    for _ in range(12):
-        x, log_scale = whitened(rng.normal(size=(4, 1000, d)) @ scale.T)
-        log_p = nearest_neighbour_log_density(x)
-        exact = 0.5 * d * np.log(2 * np.pi * np.e) + np.sum(np.log(np.abs(np.diag(scale))))
-        error = log_p.std() / np.sqrt(log_p.size)
-        z.append((-log_p.mean() + log_scale - exact) / error)
+    for _ in range(10):
+        found, error = nearest_neighbour_entropy(rng.normal(size=(4, 800, d)) @ scale.T)
+        z.append((found - exact) / error)
     assert np.max(np.abs(z)) < 5.5
+    assert np.sqrt(np.mean(np.square(z))) < 1.7
     # the control: the entropy of draws that are twice as wide
     assert d * np.log(2) / error > 5.5
+
+
+@pytest.mark.parametrize(
+    ("law", "d"), [(stats.gamma(3), 6), (stats.t(5), 5), (stats.lognorm(0.7), 4)],
+    ids=["gamma", "t", "lognormal"],
+)  # fmt: skip
+def test_neighbours_of_draws_that_are_not_normal(law, d):
+    x = law.rvs(size=(4, 1500, d), random_state=np.random.default_rng(d))
+    found, error = nearest_neighbour_entropy(x)
+    within(found, d * law.entropy(), error)
+    assert error < 0.15
+    # the control: the normal distribution with that covariance
+    gaussian = 0.5 * d * np.log(2 * np.pi * np.e * law.var())
+    assert (gaussian - found) / error > 5.5
 
 
 def test_autocorrelation_does_not_make_neighbours():
@@ -53,11 +67,11 @@ def test_autocorrelation_does_not_make_neighbours():
     x = noise.copy()
     for t in range(1, 2000):
         x[:, t] = 0.95 * x[:, t - 1] + np.sqrt(1 - 0.95**2) * noise[:, t]
-    entropy = -nearest_neighbour_log_density(x).mean()
+    entropy = -nearest_neighbour_log_density(x, (3,)).mean()
     exact = np.log(2 * np.pi * np.e)
     assert entropy == pytest.approx(exact, abs=0.15)
     # the control: within one chain every draw has the last one beside it
-    one = -nearest_neighbour_log_density(np.stack([x[0, ::2], x[0, 1::2]])).mean()
+    one = -nearest_neighbour_log_density(np.stack([x[0, ::2], x[0, 1::2]]), (3,)).mean()
     assert exact - one > 0.15
 
 
@@ -71,8 +85,6 @@ def test_skewed_and_several_variables():
             1500, tune=100, chains=4, random_seed=3, progressbar=False, quiet=True
         )
     found = pms.posterior_entropy(dt)
-    from scipy import stats
-
     exact = stats.gamma(3, scale=2).entropy() + 2 * stats.norm(0, 2).entropy()
     within(found["entropy"][0], exact, found["mcse"][0])
     within(found["entropy"][1], exact, found["mcse"][1])
