@@ -120,7 +120,7 @@ def tabulated(curve: LogPartitionCurve) -> NetworkEngine:
     --------
     >>> import networkx as nx, pymc as pm, pm_statmech as pms
     >>> with pm.Model():
-    ...     pms.Ising("s", 1.0, graph=nx.cycle_graph(6), beta=0.8)
+    ...     s = pms.Ising("s", 1.0, graph=nx.cycle_graph(6), beta=0.8)
     ...     dt = pms.sample_tempered(500, tempered=["s"], random_seed=1, quiet=True)
     >>> engine = pms.log_partition.tabulated(pms.log_partition_curve(dt))
     >>> with pm.Model() as model:
@@ -128,7 +128,7 @@ def tabulated(curve: LogPartitionCurve) -> NetworkEngine:
     ...     x = pms.Ising(
     ...         "x", 1.0, graph=nx.cycle_graph(6), beta=beta, observed=[1, 1, 1, 1, -1, 1],
     ...         log_partition=engine)
-    >>> model.compile_logp(mode="FAST_COMPILE")(model.initial_point()) < 0
+    >>> bool(model.compile_logp(mode="FAST_COMPILE")(model.initial_point()) < 0)
     True
     """
     tabled = curve.networks or {}
