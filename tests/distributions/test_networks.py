@@ -464,3 +464,24 @@ def test_approximations_say_that_they_are():
     found = pms.explain(model, mode="FAST_COMPILE")
     assert found.loc["x", "normaliser"] == "Bethe's approximation of 1600 nodes"
     assert np.isnan(found.loc["x", "error"])
+
+
+def test_record_of_a_maximum_likelihood():
+    record = RECORDS["pairwise_maxent_n5_mle"]
+    theta, t = np.array(record["theta_mle"]), np.array(record["parameters"]["suff_stats"])
+    i, j = np.triu_indices(5, 1)
+    h, J = pt.dvector("h"), pt.dvector("J")
+    x = pms.Ising.dist(J, h, graph=np.column_stack([i, j]))
+    log_z = x.owner.op.log_partition(*x.owner.inputs[2:])
+    f = pytensor.function([h, J], [log_z, *pytensor.grad(log_z, [h, J])], mode="FAST_COMPILE")
+    value, *means = f(theta[:5], theta[5:])
+    # at the maximum the means are the data's
+    np.testing.assert_allclose(np.concatenate(means), t, atol=1e-9)
+    assert theta @ t - value == pytest.approx(record["value"], rel=1e-12)
+    # standard errors, by the covariance of all states
+    states = np.array(list(product([-1, 1], repeat=5)))
+    T = np.column_stack([states, states[:, i] * states[:, j]])
+    p = np.exp(T @ theta - value)
+    covariance = np.cov(T.T, aweights=p, bias=True)
+    errors = np.sqrt(np.diag(np.linalg.inv(covariance)) / record["parameters"]["N"])
+    np.testing.assert_allclose(errors, record["se_mle"], rtol=1e-8)
