@@ -286,6 +286,17 @@ class TestTemperedNames:
         with pytest.raises(pms.errors.TemperedTermError, match=r"tempered=\['s'\]"):
             pms.tempered_model(model)
 
+    def test_families_by_name_are_not_taken_apart(self):
+        # their parameters stand for natural ones
+        with pm.Model() as model:
+            pms.Zeta("k", 2.0)
+            pms.DiscreteGaussian("g", 0.0, 1.0)
+            pms.ExponentialFamily("x", [1.0], statistics=lambda x: [x], support=pms.Integers(0, 5))
+        for name in ("k", "g"):
+            with pytest.raises(pms.errors.TemperedTermError, match=r"families \['x'\]"):
+                pms.tempered_model(model, tempered=[name])
+        assert pms.tempered_model(model, tempered=["x"]).target_beta == 1.0
+
     def test_base_measure_without_an_integral(self):
         with pm.Model() as model:
             pms.ExponentialFamily(

@@ -103,9 +103,13 @@ def _shape_of(rv) -> tuple[int, ...]:
 
 def can_be_tempered(rv) -> bool:
     """Whether a free variable is of an exponential family whose energy can be read off."""
-    op = rv.owner.op
-    plain = isinstance(op, FamilyRV) and len(rv.owner.inputs) == 3
-    return isinstance(op, NetworkRV) or plain
+    op = type(rv.owner.op)
+    # of families by name the parameters stand for natural ones, or something is added to x
+    plain = issubclass(op, FamilyRV) and all(
+        getattr(op, name).__func__ is getattr(FamilyRV, name).__func__
+        for name in ("natural", "weights", "log_p", "origin")
+    )
+    return issubclass(op, NetworkRV) or plain
 
 
 def taken_apart(rv) -> TemperedDistribution:
