@@ -34,6 +34,13 @@ def tempered_labels_given_data():
     return ["s"]
 
 
+def labels_and_data_tempered_together():
+    # the target is the likelihood's, 1, and the labels' own beta a ratio of it
+    s = pms.Potts("s", -0.6, q=3, graph=TRIANGLE, field=RNG.normal(size=(3, 3)), beta=0.7)
+    pm.Normal("y", pt.constant([0.0, 1.0, 4.0])[s], 1.0, observed=RNG.normal(size=3))
+    return ["s", "y"]
+
+
 def spins_under_noise():
     J, sigma = pm.HalfNormal("J"), pm.HalfNormal("sigma")
     s = pms.Ising("s", J, pm.Normal("h", shape=(2, 3)), graph=GRID)
@@ -73,7 +80,8 @@ def two_networks():
     return ["y", "s"]
 
 
-MODELS = [tempered_spins, tempered_labels_given_data, spins_under_noise, labels_under_a_loss,
+MODELS = [tempered_spins, tempered_labels_given_data, labels_and_data_tempered_together,
+          spins_under_noise, labels_under_a_loss,
           states_that_data_exclude, probabilities_that_fail_at_one_node, two_networks]  # fmt: skip
 
 

@@ -107,9 +107,8 @@ class NetworkRV(SymbolicRandomVariable):
     def natural(cls, theta, K, beta):
         """Potentials and couplings times the inverse temperature."""
         theta, K, beta = (pt.cast(pt.as_tensor_variable(p), "float64") for p in (theta, K, beta))
-        return beta[..., None, None] * theta, beta * K if cls.problem.uniform else (
-            beta[..., None] * K
-        )
+        of_edges = beta if cls.problem.uniform else beta[..., None]
+        return beta[..., None, None] * theta, of_edges * K
 
     @classmethod
     def log_partition(cls, theta, K, beta):

@@ -54,9 +54,11 @@ def _local_fields(network: Network, x, K, h):
 
 
 def of_conditionals(nodes: Nodes) -> Loss:
-    """Loss of rows of spins (..., n) under couplings of edges (m,) and fields of the nodes' shape.
+    r"""Loss of rows of spins (..., n) under couplings of edges (m,) and fields of the nodes' shape.
 
-    Without a number of its own: it is minus the log of a product of probabilities.
+    .. math:: \ell(x, K, h) = \sum_i \log\big(1 + e^{-2 x_i (h_i + \sum_j K_{ij} x_j)}\big)
+
+    with the spins' inverse temperature in K and h.
     """
     network = Network(nodes.n, np.sort(nodes.edges, axis=1), SPINS)
     core = ",".join(f"s{k}" for k in range(len(nodes.shape)))
@@ -110,8 +112,8 @@ def PseudoIsing(
 
     Its minimum tends to the couplings that the data come from, at any size of network. Neighbours
     are counted as if they were given and unknown at once, so that its posterior is too narrow, or
-    too wide, and no evidence of a model: `calibration.sandwich` corrects the spread of the draws
-    where rows are independent.
+    too wide, and gives no evidence of a model: `calibration.sandwich` corrects the spread of the
+    draws where rows are independent.
 
     Parameters
     ----------

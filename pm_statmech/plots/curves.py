@@ -45,9 +45,12 @@ def draw_line(pc: PlotCollection, values: xr.Dataset, x, options) -> None:
     pc.map(_line, "line", data=values, x=x, **{"color": "C0", **options})
 
 
-def draw_points(pc: PlotCollection, values: xr.Dataset, x, options) -> None:
+def draw_points(
+    pc: PlotCollection, values: xr.Dataset, x, options, visual: str = "points", **kwargs
+) -> None:
     """A point for each value."""
-    pc.map(_points, "points", data=values, x=x, **{"color": "C0", "size": 14, **options})
+    looks = {"color": "C0", "size": 14, **kwargs, **options}
+    pc.map(_points, visual, data=values, x=x, **looks)
 
 
 def draw_ticks(pc: PlotCollection, values: xr.Dataset, axis: BetaAxis, options) -> None:

@@ -90,10 +90,10 @@ def plot_exchange(
     if options["chains"] is not False:
         for chain in range(rungs.sizes["chain"]):
             own = rungs["swap_rejection_by_chain"].isel(chain=chain)
-            pc.map(
-                _points, "chains" if chain == 0 else f"chains_{chain}",
-                data=xr.Dataset({"swap_rejection": own}), x=places["swap_rejection"],
-                ignore_aes="all", **{"color": "gray", "size": 6, "alpha": 0.6, **options["chains"]},
+            draw_points(
+                pc, xr.Dataset({"swap_rejection": own}), places["swap_rejection"],
+                options["chains"], visual="chains" if chain == 0 else f"chains_{chain}",
+                ignore_aes="all", color="gray", size=6, alpha=0.6,
             )  # fmt: skip
     if options["mean"] is not False:
         pc.map(
@@ -115,9 +115,3 @@ def plot_exchange(
             draw_title(pc, data, text, options["title"])
         draw_ticks(pc, data, axis, options)
     return pc
-
-
-def _points(da, target, x, **kwargs):
-    from arviz_plots import visuals as draw
-
-    return draw.scatter_xy(da, target, x=x, y=da, **kwargs)

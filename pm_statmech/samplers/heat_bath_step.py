@@ -106,7 +106,7 @@ class HeatBathStep(BlockedStep):
             model.value_vars, [theta, K], on_unused_input="ignore", **options
         )
         total = pt.sum(pt.stack([pt.sum(t) for t in terms])) if terms else pt.constant(0.0)
-        # PyMC's own compiler makes what no parameter may be improbable, and not an error
+        # PyMC's own compiler makes states with impossible parameters improbable, and no error
         self._rest = pymc_compile(model.value_vars, total, on_unused_input="ignore", **options)
         point = model.initial_point() if initial_point is None else initial_point
         self.by_node = False

@@ -92,6 +92,16 @@ def test_skewed_and_several_variables():
 
 
 class TestWhatIsRefused:
+    def test_coordinates_of_a_simplex(self):
+        with pm.Model():
+            p = pm.Dirichlet("p", np.ones(3))
+            pm.Multinomial("y", 10, p, observed=[5, 3, 2])
+            dt = pms.sample_tempered(
+                50, tune=50, chains=2, random_seed=3, progressbar=False, quiet=True
+            )
+        with pytest.raises(TreeError, match="as those of a simplex"):
+            pms.posterior_entropy(dt)
+
     def test_constraints_discrete_and_no_prior(self):
         with pm.Model():
             a = pm.Normal("a")
