@@ -6,6 +6,7 @@ import arviz_stats
 import networkx as nx
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 import pytest
 
@@ -293,6 +294,19 @@ class TestTemperedNames:
             pms.tempered_model(model, tempered=["mu"])
         with pytest.raises(pms.errors.TemperedTermError, match=r"tempered=\['s'\]"):
             pms.tempered_model(model)
+
+    def test_base_measure_is_a_probability(self):
+        with pm.Model() as model:
+            pms.Potts("s", 0.7, q=3, graph=TRIANGLE, beta=0.4)
+        split = pms.tempered_model(model, tempered=["s"])
+        f = pytensor.function(
+            list(split.value_vars), [split.log_prior, split.energy], mode="FAST_COMPILE"
+        )
+        found = [f(np.array(s)) for s in itertools.product(range(3), repeat=3)]
+        assert np.sum(np.exp([v for v, _ in found])) == pytest.approx(1.0, rel=1e-12)
+        # minus the coupling, without beta, for every pair of equal labels
+        assert [round(float(e), 12) for _, e in found[:2]] == [-2.1, -0.7]
+        assert f(np.array([0, 1, 3]))[0] == -np.inf
 
     def test_families_by_name_are_not_taken_apart(self):
         # their parameters stand for natural ones
