@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from arviz_plots import PlotCollection
 
 # temperatures of the curve
-N_POINTS = 200
+N_POINTS = 120
 
 
 def plot_heat_capacity(

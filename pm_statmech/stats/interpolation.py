@@ -18,8 +18,9 @@ from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
 from pm_statmech.stats.averages import mcse_of_mean, prior_tail_note
-from pm_statmech.stats.mbar import Mbar, at_beta
-from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, check_inside, means_at, solve_ladder
+from pm_statmech.stats.mbar import Mbar
+from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, check_inside, solve_ladder, thinning
+from pm_statmech.stats.pooled_moments import MOST_BETAS, central_moments, influences
 
 
 def at_betas(dt: DataTree, betas: float | Sequence[float]) -> xr.Dataset:
@@ -40,7 +41,8 @@ def at_betas(dt: DataTree, betas: float | Sequence[float]) -> xr.Dataset:
     Dataset over ``inverse_temperature`` with the variables of `thermodynamics`:
         ``mean_energy`` (unit of the loss), ``heat_capacity``, ``relative_entropy``,
         ``log_partition`` (nats, relative to Z(0)), each with its ``*_mcse``. Where the prior's
-        mean energy is infinite, U(0) is NaN and the attribute ``note`` says so.
+        mean energy is infinite, U(0) is NaN and the attribute ``note`` says so; ``thinning`` is
+        how many scans were passed over for each that was read, see `thinning`.
 
     Raises
     ------
@@ -59,7 +61,8 @@ def at_betas(dt: DataTree, betas: float | Sequence[float]) -> xr.Dataset:
     energy = group["energy"].transpose("chain", "draw", RUNG).values
     finite = bool(np.all(np.isfinite(energy[..., 0])))
     tail, note = prior_tail_note(energy[..., 0], finite) if 0.0 in asked else (0.0, "")
-    values, errors = pooled_thermodynamics(solve_ladder(dt), asked)
+    thin = thinning(energy, len(asked))
+    values, errors = pooled_thermodynamics(solve_ladder(dt, thin=thin), asked)
     if tail >= 1:
         values["mean_energy"][asked == 0] = np.nan
     if tail >= 0.5:
@@ -69,7 +72,9 @@ def at_betas(dt: DataTree, betas: float | Sequence[float]) -> xr.Dataset:
         variables[name] = (RUNG, value)
         variables[f"{name}_mcse"] = (RUNG, errors[name])
     attrs = {key: group.attrs[key] for key in KEPT_ATTRIBUTES}
-    return xr.Dataset(variables, coords={RUNG: asked}, attrs={**attrs, "note": note})
+    return xr.Dataset(
+        variables, coords={RUNG: asked}, attrs={**attrs, "note": note, "thinning": thin}
+    )
 
 
 def pooled_thermodynamics(
@@ -86,28 +91,23 @@ def pooled_thermodynamics(
     >>> bool(np.all(abs(found["mean_energy"] - 3 / 1.5) < 5 * error["mean_energy"]))
     True
     """
-    # infinite energies have weight only at beta = 0, where a stand-in keeps them out of the sums
-    energy = np.where(np.isfinite(solution.energy), solution.energy, 0.0)
-    values = {name: np.empty(len(betas)) for name in
-              ("mean_energy", "heat_capacity", "relative_entropy", "log_partition")}  # fmt: skip
-    errors = {name: np.empty(len(betas)) for name in values}
-    for i, beta in enumerate(betas):
-        found = at_beta(solution, beta)
-        mean = float(np.sum(found.weights * energy))
-        # U and C together: the variance about the mean does not move with the mean itself
-        moments = np.stack([energy, (energy - mean) ** 2], axis=-1)
-        (_, variance), influence = means_at(solution, found, moments)
-        log_z, on_log_z = found.log_z, found.influence
-        if beta == solution.betas[0]:
-            log_z, on_log_z = 0.0, np.zeros_like(on_log_z)  # what log Z is relative to
-        on_mean, on_variance = influence[..., 0], influence[..., 1]
-        values["mean_energy"][i] = mean
-        values["heat_capacity"][i] = beta**2 * variance
-        values["relative_entropy"][i] = -beta * mean - log_z
-        values["log_partition"][i] = log_z
-        on_all = np.stack(
-            [on_mean, beta**2 * on_variance, -beta * on_mean - on_log_z, on_log_z], axis=-1
+    names = ("mean_energy", "heat_capacity", "relative_entropy", "log_partition")
+    values, errors = ({name: np.empty(len(betas)) for name in names} for _ in range(2))
+    for part in range(0, len(betas), MOST_BETAS):
+        own = slice(part, part + MOST_BETAS)
+        beta = betas[own]
+        found = central_moments(solution, beta)
+        on = influences(solution, beta, found)
+        # what log Z is relative to
+        first = beta == solution.betas[0]
+        log_z, on_log_z = np.where(first, 0.0, found.log_z), np.where(first, 0.0, on.log_z)
+        variance, on_mean = found.central[:, 0], on.moments[..., 0]
+        pieces = (
+            (found.mean, on_mean),
+            (beta**2 * variance, beta**2 * on.moments[..., 1]),
+            (-beta * found.mean - log_z, -beta * on_mean - on_log_z),
+            (log_z, on_log_z),
         )
-        for name, error in zip(values, mcse_of_mean(on_all), strict=True):
-            errors[name][i] = error
+        for name, (value, influence) in zip(names, pieces, strict=True):
+            values[name][own], errors[name][own] = value, mcse_of_mean(influence)
     return values, errors

@@ -17,8 +17,9 @@ from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
 from pm_statmech.stats.averages import mcse_of_mean
-from pm_statmech.stats.mbar import Mbar, at_beta
-from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, means_at, solve_ladder
+from pm_statmech.stats.mbar import Mbar
+from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, solve_ladder, thinning
+from pm_statmech.stats.pooled_moments import central_moments, influences
 
 # temperatures looked at from one rung to the next, and errors that a peak stands above its sides
 PIECES, SURE = 6, 3.0
@@ -33,28 +34,20 @@ class Cumulants(NamedTuple):
 
 def energy_cumulants(solution: Mbar, beta: float) -> Cumulants:
     """Cumulants of the energy at beta > 0, by MBAR; third ones move with the mean."""
-    energy = np.where(np.isfinite(solution.energy), solution.energy, 0.0)
-    found = at_beta(solution, beta)
-    mean = float(np.sum(found.weights * energy))
-    centred = energy - mean
-    moments = np.stack([energy, centred**2, centred**3, centred**4], axis=-1)
-    (_, second, third, fourth), influence = means_at(solution, found, moments)
+    at = np.array([beta])
+    found = central_moments(solution, at, order=4)
+    influence = influences(solution, at, found).moments[..., 0, :]
+    second, third, fourth = found.central[0]
     on_mean, on_second, on_third = influence[..., 0], influence[..., 1], influence[..., 2]
     return Cumulants(
-        np.array([mean, second, third, fourth - 3 * second**2]),
+        np.array([found.mean[0], second, third, fourth - 3 * second**2]),
         np.stack([on_mean, on_second, on_third - 3 * second * on_mean], axis=-1),
     )
 
 
-def capacity_at(solution: Mbar, beta: float) -> float:
-    """C(beta) alone, without errors: one pass over the draws."""
-    if beta == 0:
-        return 0.0
-    log_weights = -beta * solution.energy - solution.log_mixture
-    weights = np.exp(log_weights - np.max(log_weights))
-    energy = np.where(weights > 0, solution.energy, 0.0)
-    mean = np.sum(weights * energy) / np.sum(weights)
-    return float(beta**2 * np.sum(weights * (energy - mean) ** 2) / np.sum(weights))
+def capacity_at(solution: Mbar, betas: np.ndarray) -> np.ndarray:
+    """C at betas (B,) alone, without errors."""
+    return betas**2 * central_moments(solution, betas).central[:, 0]
 
 
 def heat_capacity_peaks(dt: DataTree) -> xr.Dataset:
@@ -105,18 +98,20 @@ def heat_capacity_peaks(dt: DataTree) -> xr.Dataset:
 
     group = tempering_group(dt)
     rungs = group[RUNG].values
-    solution = solve_ladder(dt)
+    energy = group["energy"].transpose("chain", "draw", RUNG).values
+    solution = solve_ladder(dt, thin=thinning(energy, PIECES * len(rungs)))
     steps = np.arange(PIECES) / PIECES
     grid = np.append((rungs[:-1, None] + np.diff(rungs)[:, None] * steps).ravel(), rungs[-1])
 
-    heights = np.array([capacity_at(solution, beta) for beta in grid])
+    heights = capacity_at(solution, grid)
     places, found = find_peaks(heights, prominence=0.0)
     rows = []
     for place, left, right in zip(
         places, found["left_bases"], found["right_bases"], strict=True
     ):  # fmt: skip
         refined = minimize_scalar(
-            lambda beta: -capacity_at(solution, beta), bounds=(grid[place - 1], grid[place + 1]),
+            lambda beta: -capacity_at(solution, np.array([beta]))[0],
+            bounds=(grid[place - 1], grid[place + 1]),
             method="bounded", options={"xatol": 1e-6 * grid[place]},
         )  # fmt: skip
         beta = float(refined.x)

@@ -21,6 +21,8 @@ from pm_statmech.stats.averages import mcse_of_mean
 from pm_statmech.stats.mbar import Mbar, Reweighting, solve_mbar
 
 LEAST_OVERLAP = 1.0
+# draws times inverse temperatures, from which on only effective scans are read
+LARGE = 20_000_000
 KEPT_ATTRIBUTES = ("target_beta", "tempered_terms", "n_observations", "reference", "prior_reason",
                    "log_partition_zero", "log_partition_zero_mcse")  # fmt: skip
 
@@ -62,8 +64,27 @@ def overlaps(solution: Mbar) -> np.ndarray:
     return found
 
 
-def solve_ladder(dt: DataTree) -> Mbar:
-    """Pool all rungs of a tree.
+def thinning(energy: np.ndarray, n_betas: int) -> int:
+    r"""Scans from one that is read to the next, where a curve of n_betas would read too many.
+
+    .. math:: \lfloor S / \mathrm{ESS} \rfloor
+
+    with the median effective size of the energies (chain, draw, K) of all rungs: scans between
+    say little that the others do not. 1 below twenty million draws times betas.
+    """
+    if energy.size * n_betas < LARGE:
+        return 1
+    usable = np.where(np.isfinite(energy), energy, 0.0)
+    error, spread = mcse_of_mean(usable), np.std(usable, axis=(0, 1))
+    moving = error > 0
+    if not np.any(moving):
+        return 1
+    size = np.median((spread[moving] / error[moving]) ** 2)
+    return max(1, int(energy.shape[0] * energy.shape[1] / size))
+
+
+def solve_ladder(dt: DataTree, *, thin: int = 1) -> Mbar:
+    """Pool all rungs of a tree, every thin-th scan of it.
 
     Raises
     ------
@@ -74,8 +95,8 @@ def solve_ladder(dt: DataTree) -> Mbar:
         gap is an accident of the starting values, and so is its error.
     """
     group = tempering_group(dt)
-    solution = solve_mbar(group["energy"].transpose("chain", "draw", RUNG).values,
-                          group[RUNG].values)  # fmt: skip
+    energy = group["energy"].transpose("chain", "draw", RUNG).values[:, ::thin]
+    solution = solve_mbar(energy, group[RUNG].values)
     found = overlaps(solution)
     if np.any(found < LEAST_OVERLAP):
         k = int(np.argmin(found))

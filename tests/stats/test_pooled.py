@@ -11,7 +11,8 @@ from pm_statmech import errors
 from pm_statmech.stats.averages import mcse_of_mean
 from pm_statmech.stats.interpolation import at_betas, pooled_thermodynamics
 from pm_statmech.stats.mbar import at_beta, mean_at, solve_mbar
-from pm_statmech.stats.pooled import means_at, overlaps
+from pm_statmech.stats.pooled import means_at, overlaps, thinning
+from pm_statmech.stats.pooled_moments import central_moments, influences
 
 from ..conftest import Z_LIMIT, within
 from .runs import BETAS, RUNG, SYSTEMS, run_of, springs, tree_of
@@ -188,3 +189,45 @@ def test_log_z_and_errors_of_independent_draws_are_those_of_pymbar():
     # to within its own noise
     ratio = mcse_of_mean(solved.influence)[1:] / np.array(reference["error"])[1:]
     assert np.all(np.abs(ratio - 1) < 0.2)
+
+
+def test_moments_at_many_betas_are_those_at_each():
+    solved = solve_mbar(energies(3), LADDER)
+    betas = np.array([0.0, 0.2, 0.7, LADDER[-1]])
+    found = central_moments(solved, betas, order=4)
+    on = influences(solved, betas, found)
+    for i, beta in enumerate(betas):
+        here = at_beta(solved, beta)
+        gap = solved.energy - np.sum(here.weights * solved.energy)
+        powers = np.stack([solved.energy, gap**2, gap**3, gap**4], axis=-1)
+        means, influence = means_at(solved, here, powers)
+        np.testing.assert_allclose([found.mean[i], *found.central[i]], means, rtol=1e-10)
+        np.testing.assert_allclose(found.log_z[i], here.log_z, atol=1e-12)
+        np.testing.assert_allclose(on.moments[:, :, i], influence, rtol=1e-6, atol=1e-10)
+        np.testing.assert_allclose(on.log_z[:, :, i], here.influence, atol=1e-10)
+
+
+def test_blocks_and_shifts_of_the_energy_change_nothing(monkeypatch):
+    solved, moved = (solve_mbar(energies(3) + c, LADDER) for c in (0.0, 1e4))
+    betas = np.array([0.1, 0.7])
+    found, shifted = central_moments(solved, betas, order=3), central_moments(moved, betas, order=3)
+    np.testing.assert_allclose(shifted.mean - 1e4, found.mean, rtol=1e-7)
+    np.testing.assert_allclose(shifted.central, found.central, rtol=1e-6)
+    on = influences(solved, betas, found)
+    monkeypatch.setattr("pm_statmech.stats.pooled_moments.BLOCK", 7)
+    again = central_moments(solved, betas, order=3)
+    np.testing.assert_allclose(again.central, found.central, rtol=1e-12)
+    np.testing.assert_allclose(influences(solved, betas, found).moments, on.moments, atol=1e-10)
+
+
+def test_large_curves_read_effective_scans(monkeypatch):
+    rng = np.random.default_rng(1)
+    # an autoregression of coefficient 0.8 has (1 + 0.8) / (1 - 0.8) = 9 draws for an effective one
+    x = rng.normal(size=(4, 4000, 3))
+    for t in range(1, x.shape[1]):
+        x[:, t] = 0.8 * x[:, t - 1] + 0.6 * x[:, t]
+    assert thinning(x, 100) == 1
+    monkeypatch.setattr("pm_statmech.stats.pooled.LARGE", 1000)
+    assert 7 <= thinning(x, 100) <= 11
+    assert thinning(rng.normal(size=(4, 4000, 3)), 100) == 1
+    assert thinning(np.ones((2, 100, 3)), 100) == 1
