@@ -43,8 +43,12 @@ from pm_statmech.minimum import Minimum, minimise
 from pm_statmech.network_kernels.moves import heat_bath, swendsen_wang, wolff
 from pm_statmech.plots import (
     plot_beta_sensitivity,
+    plot_energies,
+    plot_evidence,
     plot_exchange,
     plot_heat_capacity,
+    plot_ladder_trace,
+    plot_replica_paths,
     plot_thermodynamics,
 )
 from pm_statmech.pointwise import compute_loss
@@ -62,6 +66,7 @@ from pm_statmech.stats import (
     ExpectedLoss,
     beta_sensitivity,
     evidence_compare,
+    exchange_statistics,
     expectation,
     heat_capacity_peaks,
     ladder_summary,
@@ -76,6 +81,7 @@ from pm_statmech.stats import (
     singular_fluctuation,
     stepping_stone,
     thermodynamic_integration,
+    thermodynamic_length,
     thermodynamics,
     wbic,
 )
@@ -134,6 +140,7 @@ __all__ = [
     "compute_loss",
     "errors",
     "evidence_compare",
+    "exchange_statistics",
     "expectation",
     "explain",
     "from_energies",
@@ -152,8 +159,12 @@ __all__ = [
     "modes",
     "persistent_chains_layers",
     "plot_beta_sensitivity",
+    "plot_energies",
+    "plot_evidence",
     "plot_exchange",
     "plot_heat_capacity",
+    "plot_ladder_trace",
+    "plot_replica_paths",
     "plot_thermodynamics",
     "posterior_entropy",
     "quantile_constraints",
@@ -170,6 +181,7 @@ __all__ = [
     "temper",
     "tempered_model",
     "thermodynamic_integration",
+    "thermodynamic_length",
     "thermodynamics",
     "verdict",
     "wbic",

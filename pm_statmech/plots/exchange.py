@@ -93,7 +93,7 @@ def plot_exchange(
             draw_points(
                 pc, xr.Dataset({"swap_rejection": own}), places["swap_rejection"],
                 options["chains"], visual="chains" if chain == 0 else f"chains_{chain}",
-                ignore_aes="all", color="gray", size=6, alpha=0.6,
+                ignore_aes="all", color="gray", diameter=2.5, alpha=0.6,
             )  # fmt: skip
     if options["mean"] is not False:
         pc.map(

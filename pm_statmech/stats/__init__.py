@@ -3,12 +3,14 @@
 from pm_statmech.stats.combination import log_evidence
 from pm_statmech.stats.comparison import evidence_compare
 from pm_statmech.stats.curve import log_partition_curve
+from pm_statmech.stats.densities import energy_densities, ladder_densities
 from pm_statmech.stats.entropies import posterior_entropy
 from pm_statmech.stats.evidence import stepping_stone
-from pm_statmech.stats.exchange import ladder_summary
+from pm_statmech.stats.exchange import exchange_statistics, ladder_summary, replica_paths
 from pm_statmech.stats.expectations import expectation
 from pm_statmech.stats.free_energy import thermodynamics
 from pm_statmech.stats.integration import thermodynamic_integration
+from pm_statmech.stats.length import thermodynamic_length
 from pm_statmech.stats.multimodality import modes
 from pm_statmech.stats.peaks import heat_capacity_peaks
 from pm_statmech.stats.pooled import mbar
@@ -26,9 +28,12 @@ __all__ = [
     "Estimate",
     "ExpectedLoss",
     "beta_sensitivity",
+    "energy_densities",
     "evidence_compare",
+    "exchange_statistics",
     "expectation",
     "heat_capacity_peaks",
+    "ladder_densities",
     "ladder_summary",
     "learning_coefficient",
     "log_evidence",
@@ -37,10 +42,12 @@ __all__ = [
     "mbar",
     "modes",
     "posterior_entropy",
+    "replica_paths",
     "reweight",
     "singular_fluctuation",
     "stepping_stone",
     "thermodynamic_integration",
+    "thermodynamic_length",
     "thermodynamics",
     "wbic",
 ]
