@@ -53,7 +53,7 @@ def test_a_ladder_that_does_not_begin_at_the_prior():
 
 def test_what_needs_a_run_says_so():
     dt = pms.from_energies(ENERGY, BETAS)
-    for ask in (pms.ladder_summary, pms.verdict, pms.plot_exchange):
+    for ask in (pms.ladder_summary, pms.plot_exchange):
         with pytest.raises(TreeError, match="how rungs moved and swapped"):
             ask(dt)
 

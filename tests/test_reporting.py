@@ -1,8 +1,12 @@
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 
 import pm_statmech as pms
+from pm_statmech.__main__ import main
+from pm_statmech.datatree import Node
+from pm_statmech.reporting.pictures import drawn, in_layers, to_edge, told
 
 from .conftest import POINTWISE_OFF
 
@@ -79,10 +83,15 @@ def test_report_is_one_file_without_links(newcomb, tmp_path):
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "script" not in page.tags
     assert page.tags.count("h1") == 1
+    assert page.tags.count("h2") == 6
     assert page.tags.count("table") == 1
-    assert len(page.alts) == 2
-    assert "swap rejection of every pair" in page.alts[1]
-    assert "mean energy falls" in page.alts[0]
+    assert page.tags.count("img") == len(page.alts) == 5
+    thermodynamics, evidence, exchange, energies, graph = page.alts
+    assert "mean energy falls" in thermodynamics
+    assert "log Z at the target is -25" in evidence
+    assert "swap rejection of every pair" in exchange
+    assert "energy" in energies
+    assert "y (Normal, observed, of mu)" in graph
     for sentence in ("Neighbouring rungs swap", "log Z at the target", "inverse_temperature = 1"):
         assert sentence in text
     assert text.count("<tr") == 2 + newcomb["tempering"].sizes["inverse_temperature"]
@@ -110,5 +119,88 @@ def test_peaks_are_told_and_shown(tmp_path):
     assert abs(peak.value - 2.39936 / 5.0) < 0.05
     page = Page()
     page.feed(pms.report(dt, tmp_path / "run.html").read_text(encoding="utf-8"))
-    assert len(page.alts) == 3
     assert peak.sentence in page.alts[1]
+
+
+@pytest.mark.parametrize("backend", ["bokeh", "plotly"])
+def test_live_figures_bring_their_scripts(newcomb, tmp_path, backend):
+    pytest.importorskip(backend)
+    path = pms.report(newcomb, tmp_path / "run.html", backend=backend)
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    # the only links are pictures inside the page: scripts and styles are in it too
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert page.tags.count("script") >= 5
+    assert page.tags.count("figure") == 4
+    assert page.tags.count("img") == 1
+
+
+def test_verdicts_show_in_notebooks(newcomb):
+    found = pms.verdict(newcomb)
+    assert repr(found) == str(found)
+    shown = found._repr_html_()
+    assert shown.count("<li") == len(found.findings)
+    assert "+-" in shown
+
+
+def test_a_graph_is_drawn_below_its_parents():
+    nodes = [
+        Node("a", "free", "Normal", "", ()), Node("b", "data", "", "3", ()),
+        Node("c", "deterministic", "", "3", ("a", "b")),
+        Node("y", "observed", "Normal", "3", ("c", "a")),
+    ]  # fmt: skip
+    places = in_layers(nodes)
+    for node in nodes:
+        for parent in node.parents:
+            assert places[parent][1] < places[node.name][1]
+    assert len(set(places.values())) == len(nodes)
+    assert "<img" in drawn(nodes)
+    assert "y (Normal, observed, of c, a)" in told(nodes)
+    many = [Node(f"x{i}", "free", "Normal", "", ()) for i in range(50)]
+    assert "<img" not in drawn(many)
+    assert "x49 (Normal, free)" in drawn(many)
+    np.testing.assert_allclose(to_edge(np.array([2.0, 1.0]), np.array([0.5, 1.0])), [0.5, 0.25])
+    np.testing.assert_allclose(to_edge(np.array([0.0, -3.0]), np.array([0.5, 1.0])), [0.0, -1.0])
+
+
+@pytest.fixture(scope="module")
+def saved(newcomb, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "run.nc"
+    newcomb.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+class TestCommandLine:
+    def test_report(self, saved, tmp_path, capsys):
+        assert main(["report", str(saved), "-o", str(tmp_path / "page.html")]) == 0
+        assert capsys.readouterr().out.strip() == str(tmp_path / "page.html")
+        assert "log Z at the target" in (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert main(["report", str(saved)]) == 0
+        assert saved.with_suffix(".html").exists()
+
+    def test_verdict(self, saved, newcomb, capsys):
+        assert main(["verdict", str(saved)]) == 0
+        assert capsys.readouterr().out.strip() == str(pms.verdict(newcomb))
+
+    def test_a_bad_verdict_is_a_failure(self, newcomb, tmp_path, capsys):
+        worse = newcomb.copy()
+        ladder = worse["ladder"].to_dataset()
+        worse["ladder"] = ladder.assign(restarts=ladder["restarts"] * 0)
+        worse.to_zarr(tmp_path / "run.zarr", consolidated=False)
+        assert main(["verdict", str(tmp_path / "run.zarr")]) == 1
+        assert "NOT OK" in capsys.readouterr().out
+
+    def test_mistakes_are_told(self, saved, tmp_path, capsys):
+        text = tmp_path / "text.nc"
+        text.write_text("no data")
+        for arguments, message in (
+            (["verdict", str(tmp_path / "nowhere.nc")], "there is no file"),
+            (["verdict", str(text)], "is no DataTree"),
+            (["report", str(saved), "-o", str(tmp_path / "none" / "a.html")], "there is no folder"),
+        ):
+            assert main(arguments) == 2
+            captured = capsys.readouterr()
+            assert message in captured.err
+            assert not captured.out
+        with pytest.raises(SystemExit):
+            main(["report"])

@@ -30,7 +30,7 @@ LAYERS = [
     ("calibration",),
     ("plots",),
     ("reporting",),
-    ("__init__",),
+    ("__init__", "__main__"),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # mathematics knows neither PyMC nor ArviZ; the densities of PyMC's distributions are the exception

@@ -16,6 +16,7 @@
 
 from pm_statmech.datatree.annealed import from_annealed
 from pm_statmech.datatree.arrays import from_energies
+from pm_statmech.datatree.drawing import Node, model_graph, read_graph
 from pm_statmech.datatree.groups import (
     RUNG,
     TermInfo,
@@ -39,6 +40,7 @@ from pm_statmech.datatree.signs import transitions
 
 __all__ = [
     "RUNG",
+    "Node",
     "TermInfo",
     "add_densities",
     "add_log_prior",
@@ -51,8 +53,10 @@ __all__ = [
     "from_energies",
     "from_run",
     "ladder_group",
+    "model_graph",
     "pointwise_values",
     "r_hat",
+    "read_graph",
     "read_terms",
     "reference_group",
     "round_trips",

@@ -11,6 +11,7 @@ from pymc.backends.arviz import coords_and_dims_for_inferencedata, dict_to_datas
 from scipy.special import logsumexp
 from xarray import DataTree
 
+from pm_statmech.datatree.drawing import model_graph
 from pm_statmech.datatree.run import _trace_names, common_attributes, data_groups, unpacked
 from pm_statmech.energy_function import Layout
 from pm_statmech.tempering import TemperedModel
@@ -44,6 +45,7 @@ def from_annealed(
         "annealing": _annealing_dataset(runs, values[..., 1], common),
         **data_groups(model),
     }  # fmt: skip
+    groups["posterior"].attrs["model_graph"] = model_graph(model)
     return DataTree.from_dict({f"/{name}": group for name, group in groups.items()})
 
 

@@ -13,6 +13,7 @@ from pm_statmech.errors import TreeError
 from pm_statmech.tempering import TemperedTerm
 
 RUNG = "inverse_temperature"
+SAMPLE_DIMS = ("chain", "draw")
 
 
 def term_attributes(terms: tuple[TemperedTerm, ...], target: float) -> str:
@@ -50,14 +51,52 @@ def read_terms(attrs: dict) -> list[TermInfo]:
 
 
 def tempering_group(dt: DataTree) -> xr.Dataset:
-    """The `tempering` group of a tree, or TreeError saying what is missing."""
-    if not isinstance(dt, DataTree) or "tempering" not in dt.children:
-        kind = type(dt).__name__
-        seen = sorted(dt.children) if isinstance(dt, DataTree) else f"a {kind}"
-        raise TreeError(
-            f"this needs the DataTree of sample_tempered, with a group 'tempering'; got {seen}."
-        )
-    return dt["tempering"].dataset
+    """The `tempering` group of a tree, one rung of it for an ordinary trace with its losses.
+
+    Raises
+    ------
+    TreeError
+        a tree without energies; says how to add them.
+    """
+    if isinstance(dt, DataTree) and "tempering" in dt.children:
+        return dt["tempering"].dataset
+    if isinstance(dt, DataTree) and "loss" in dt.children:
+        return energies_of_trace(dt)
+    seen = sorted(dt.children) if isinstance(dt, DataTree) else f"a {type(dt).__name__}"
+    raise TreeError(
+        f"this needs the DataTree of sample_tempered, with a group 'tempering'; got {seen}. For "
+        "draws of pm.sample or pm.sample_smc, dt = pm_statmech.compute_loss(dt, model) adds their "
+        "energies, and pm_statmech.from_energies reads those of other samplers."
+    )
+
+
+def energies_of_trace(dt: DataTree) -> xr.Dataset:
+    r"""A group `tempering` of one rung, the temperature of the draws, from the group `loss`.
+
+    .. math:: E_s = \sum_k r_k \sum_i \ell_{ki}(\theta_s)
+
+    over the tempered terms k with their ratios r_k to the target. It says nothing of Z.
+    """
+    loss = dt["loss"].dataset
+    target = float(loss.attrs["target_beta"])
+    terms = read_terms(loss.attrs)
+    energy = sum(
+        term.ratio * loss[term.name].sum([d for d in loss[term.name].dims if d not in SAMPLE_DIMS])
+        for term in terms
+    )
+    annealed = dt["annealing"].attrs if "annealing" in dt.children else {}
+    attrs = {
+        "prior_normalised": 0,
+        "prior_reason": "draws at one temperature do not say",
+        "log_partition_zero": np.nan,
+        "log_partition_zero_mcse": np.nan,
+        "complete": 1,
+        **annealed,
+        **loss.attrs,
+        "reference": f"Z({target:g})",
+    }
+    whole = xr.DataArray(energy).transpose(*SAMPLE_DIMS).astype(np.float64)
+    return xr.Dataset({"energy": whole.expand_dims({RUNG: [target]}, axis=2)}, attrs=attrs)
 
 
 def ladder_group(dt: DataTree) -> xr.Dataset:

@@ -21,6 +21,7 @@ from pytensor.graph.replace import clone_replace
 from xarray import DataTree
 
 from pm_statmech import ladder
+from pm_statmech.datatree.drawing import model_graph
 from pm_statmech.datatree.groups import RUNG, term_attributes
 from pm_statmech.energy_function import Layout
 from pm_statmech.errors import TreeError
@@ -147,6 +148,7 @@ def from_run(
     draws = unpacked(split, layout, record.draws, names)
     target_draws = {name: array[:, :, here] for name, array in draws.items()}
     groups = {"posterior": dict_to_dataset(target_draws, **convention)}
+    groups["posterior"].attrs["model_graph"] = model_graph(model)
 
     energy = record.energy[:, :, ladders.target_rung]
     accept, steps, depth, diverging, _ = np.moveaxis(record.statistics, -1, 0)

@@ -295,6 +295,7 @@ def sample_annealed(
         attrs={
             "target_beta": target,
             "sampling_time": sampled,
+            "compilation_time": compiled - started,
             "random_seed": "" if random_seed is None else str(random_seed),
             "complete": 1,
         },

@@ -330,6 +330,7 @@ def sample_tempered(
             "target_beta": target,
             "tuning_steps": n_tune,
             "sampling_time": sampled,
+            "compilation_time": compiled - started,
             "random_seed": "" if random_seed is None else str(random_seed),
             "complete": int(n_finished == n_draws),
         },

@@ -65,3 +65,11 @@ def prior_tail_note(energy: np.ndarray, finite: bool) -> tuple[float, str]:
             f"(Pareto k = {k:.2f} >= 0.5): U(0) has no standard error."
         )
     return k, ""
+
+
+def no_prior_note(lowest: float) -> str:
+    """Sentence on a ladder that does not reach the prior."""
+    return (
+        f"no rung is at beta = 0: log Z is relative to its value at beta = {lowest:.3g}, and the "
+        "relative entropy to the prior is not known."
+    )

@@ -42,8 +42,10 @@ from pm_statmech.datatree import RUNG, annealing_group, reference_group, temperi
 from pm_statmech.errors import EvidenceError, EvidenceWarning
 from pm_statmech.stats.annealed import stage_evidence
 from pm_statmech.stats.averages import mcse_of_mean, rounded_error
+from pm_statmech.stats.evidence import check_ladder_of
 from pm_statmech.stats.pooled import solve_ladder
 from pm_statmech.stats.populations import annealed_evidence
+from pm_statmech.stats.smc_traces import is_smc_trace, smc_evidence
 
 # what an estimate must show to be believed
 LARGEST_ERROR = 0.5
@@ -256,8 +258,8 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
     Parameters
     ----------
     dt
-        the tree of `sample_tempered`, or of `sample_annealed`, whose populations then answer
-        alone (see `annealed_evidence`).
+        the tree of `sample_tempered`; or of `sample_annealed`, whose populations then answer
+        alone, see `annealed_evidence`; or of ``pm.sample_smc``, see `smc_evidence`.
 
     Returns
     -------
@@ -270,7 +272,9 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
     Raises
     ------
     TreeError
-        no run of this package.
+        a tree without energies.
+    LadderError
+        draws at a single temperature.
     EvidenceError
         no estimate can be believed; each is named with the reason.
 
@@ -296,7 +300,10 @@ def log_evidence(dt: DataTree) -> xr.Dataset:
     """
     if isinstance(dt, DataTree) and "work" in (annealing_group(dt) or ()):
         return annealed_evidence(dt)
+    if isinstance(dt, DataTree) and is_smc_trace(dt):
+        return smc_evidence(dt)
     tempering = tempering_group(dt)
+    check_ladder_of(tempering)
     attrs = tempering.attrs
     ladders = _ladders(dt)
     bridges: list[Estimate] = []

@@ -11,7 +11,7 @@ from scipy.special import digamma, gammaln
 from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
-from pm_statmech.errors import TreeError
+from pm_statmech.errors import LadderError, TreeError
 from pm_statmech.stats.averages import mcse_of_mean
 from pm_statmech.stats.combination import log_evidence
 
@@ -116,7 +116,8 @@ def _free_draws(dt: DataTree) -> tuple[np.ndarray, list[str]]:
     if "log_prior" not in dt.children:
         raise TreeError(
             "the entropy needs the group 'log_prior', with the log prior of every free variable at "
-            "its draws: sample without switching it off in idata_kwargs, and without var_names."
+            "its draws: sample without switching it off in idata_kwargs, and without var_names, "
+            "or add it with pymc.stats.compute_log_prior(dt)."
         )
     names = list(dt["log_prior"].data_vars)
     posterior = dt["posterior"].dataset
@@ -126,6 +127,33 @@ def _free_draws(dt: DataTree) -> tuple[np.ndarray, list[str]]:
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
     columns = [posterior[v].transpose("chain", "draw", ...).values.reshape(shape) for v in names]
     return np.concatenate(columns, axis=-1), names
+
+
+def _by_identity(dt: DataTree, names: list[str]) -> tuple[float, float, str]:
+    """Entropy by log Z, its error, and why it is not known, or ""."""
+    group = tempering_group(dt)
+    try:
+        evidence = log_evidence(dt)
+    except (LadderError, TreeError) as reason:
+        return np.nan, np.nan, f"by log Z the entropy is not known: {reason}"
+    if evidence.attrs["reference"] != "prior":
+        return (
+            np.nan,
+            np.nan,
+            (
+                "by log Z the entropy is not known: the prior may not be normalised "
+                f"({group.attrs['prior_reason']}), so that its density is known up to a factor."
+            ),
+        )
+    beta = float(group.attrs["target_beta"])
+    energy = group["energy"].sel({RUNG: beta}).transpose("chain", "draw").values
+    log_prior = np.zeros(energy.shape)
+    for name in names:
+        part = dt["log_prior"][name].transpose("chain", "draw", ...).values
+        log_prior = log_prior + part.reshape(*energy.shape, -1).sum(axis=-1)
+    values = beta * energy - log_prior
+    error = float(np.hypot(evidence["mcse"], mcse_of_mean(values)))
+    return float(evidence["log_evidence"]) + float(np.mean(values)), error, ""
 
 
 def posterior_entropy(dt: DataTree) -> xr.Dataset:
@@ -141,7 +169,8 @@ def posterior_entropy(dt: DataTree) -> xr.Dataset:
     Parameters
     ----------
     dt
-        the tree of `sample_tempered`, with two chains or more.
+        the tree of `sample_tempered`, with two chains or more, or any other with the groups
+        ``posterior``, ``log_prior`` and ``loss``.
 
     Returns
     -------
@@ -149,13 +178,15 @@ def posterior_entropy(dt: DataTree) -> xr.Dataset:
         ``entropy`` and ``mcse`` by ``log partition``, by ``nearest neighbours`` (the third, of
         whitened draws, among those of other chains), and by ``gaussian``, the entropy of a normal
         distribution with the draws' covariance, which is never smaller than the entropy itself.
-        ``agreement`` in attrs is the difference of the first two in units of its error.
+        ``agreement`` in attrs is the difference of the first two in units of its error. Where log
+        Z is not known, or relative to a prior that is not normalised, the first is NaN and
+        ``note`` in attrs says why.
 
     Raises
     ------
     TreeError
-        no log prior, discrete variables, coordinates that depend on each other as on a simplex, a
-        prior with constraints, whose normaliser is not known, or a single chain.
+        no log prior, discrete variables, coordinates that depend on each other as on a simplex, or
+        a single chain.
 
     Notes
     -----
@@ -177,11 +208,6 @@ def posterior_entropy(dt: DataTree) -> xr.Dataset:
     """
     group = tempering_group(dt)
     x, names = _free_draws(dt)
-    if not group.attrs["prior_normalised"]:
-        raise TreeError(
-            f"the prior may not be normalised ({group.attrs['prior_reason']}): its log density at "
-            "the draws is known up to a constant, and so is the entropy."
-        )
     if x.shape[0] < 2:
         raise TreeError("neighbours are looked for in other chains, and there is one: chains=2.")
     still = np.ptp(x.reshape(-1, x.shape[-1]), axis=0) == 0
@@ -193,16 +219,7 @@ def posterior_entropy(dt: DataTree) -> xr.Dataset:
             f"some coordinates of {names} are sums of others, as those of a simplex are: there is "
             "no density of them all."
         )
-    beta = float(group.attrs["target_beta"])
-    energy = group["energy"].sel({RUNG: beta}).transpose("chain", "draw").values
-    log_prior = np.zeros(energy.shape)
-    for name in names:
-        part = dt["log_prior"][name].transpose("chain", "draw", ...).values
-        log_prior = log_prior + part.reshape(*energy.shape, -1).sum(axis=-1)
-    evidence = log_evidence(dt)
-    log_z, log_z_error = float(evidence["log_evidence"]), float(evidence["mcse"])
-    by_identity = beta * energy - log_prior
-    identity_error = float(np.hypot(log_z_error, mcse_of_mean(by_identity)))
+    by_identity, identity_error, note = _by_identity(dt, names)
     kept = slice(None, None, max(1, x.shape[1] // MOST_DRAWS))
     by_neighbours, neighbour_error = nearest_neighbour_entropy(x[:, kept])
     white, log_scale = whitened(x)
@@ -210,7 +227,7 @@ def posterior_entropy(dt: DataTree) -> xr.Dataset:
     squares = 0.5 * np.sum(white**2, axis=-1)
     values = np.array(
         [
-            log_z + float(np.mean(by_identity)),
+            by_identity,
             by_neighbours,
             0.5 * d * np.log(2.0 * np.pi * np.e) + log_scale,
         ]
@@ -223,5 +240,10 @@ def posterior_entropy(dt: DataTree) -> xr.Dataset:
     return xr.Dataset(
         {"entropy": ("method", values), "mcse": ("method", errors)},
         coords={"method": ["log partition", "nearest neighbours", "gaussian"]},
-        attrs={"target_beta": beta, "unit": "nats", "agreement": float(agreement)},
+        attrs={
+            "target_beta": float(group.attrs["target_beta"]),
+            "unit": "nats",
+            "agreement": float(agreement),
+            "note": note,
+        },
     )

@@ -26,6 +26,7 @@ from xarray import DataTree
 
 from pm_statmech.bridges import bennett_ratio
 from pm_statmech.datatree import RUNG, tempering_group
+from pm_statmech.errors import LadderError
 from pm_statmech.stats.averages import mcse_of_mean
 
 
@@ -55,6 +56,16 @@ def pair_ratios(energy: np.ndarray, betas: np.ndarray) -> PairRatios:
         forward[k] = logsumexp(hot) - np.log(count)
         backward[k] = np.log(count) - logsumexp(-cold)
     return PairRatios(log_ratio, forward, backward, influence)
+
+
+def check_ladder_of(group: xr.Dataset) -> None:
+    """Raise LadderError where a group `tempering` has a single rung."""
+    if group.sizes[RUNG] == 1:
+        raise LadderError(
+            f"these draws are at one temperature, beta = {float(group[RUNG][0]):g}, which says "
+            "nothing of Z or of other temperatures. pm_statmech.sample_tempered runs a ladder; "
+            "pm_statmech.bridge(dt, model) finds log Z of a trace."
+        )
 
 
 def stepping_stone(dt: DataTree) -> xr.Dataset:
@@ -89,6 +100,7 @@ def stepping_stone(dt: DataTree) -> xr.Dataset:
     """
     group = tempering_group(dt)
     betas = group[RUNG].values
+    check_ladder_of(group)
     target = int(np.flatnonzero(betas == group.attrs["target_beta"])[0])
     energy = group["energy"].transpose("chain", "draw", RUNG).values[..., : target + 1]
     pairs = pair_ratios(energy, betas[: target + 1])

@@ -22,9 +22,9 @@ from pm_statmech.datatree import (
     round_trips,
     tempering_group,
 )
-from pm_statmech.errors import LadderError, TreeError
+from pm_statmech.errors import TreeError
 from pm_statmech.stats.averages import SAMPLE_DIMS, mcse_of_mean
-from pm_statmech.stats.evidence import pair_ratios
+from pm_statmech.stats.evidence import check_ladder_of, pair_ratios
 from pm_statmech.stats.free_energy import thermodynamics
 
 
@@ -190,11 +190,7 @@ def exchange_statistics(dt: DataTree) -> xr.Dataset:
     """
     group = tempering_group(dt)
     betas = group[RUNG].values
-    if len(betas) < 2:
-        raise LadderError(
-            f"this tree has a single rung, beta = {betas[0]:g}: nothing was exchanged. "
-            "sample_tempered runs a ladder."
-        )
+    check_ladder_of(group)
     energy = group["energy"].transpose("chain", "draw", RUNG).values
     rejected = rejections(energy, betas)
     r, r_error = np.mean(rejected, axis=(0, 1)), mcse_of_mean(rejected)

@@ -14,7 +14,7 @@ import xarray as xr
 from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
-from pm_statmech.stats.averages import mcse_of_mean, prior_tail_note
+from pm_statmech.stats.averages import mcse_of_mean, no_prior_note, prior_tail_note
 from pm_statmech.stats.evidence import pair_ratios
 from pm_statmech.stats.interpolation import at_betas
 
@@ -45,8 +45,9 @@ def thermodynamics(dt: DataTree, *, betas: float | Sequence[float] | None = None
     -------
     Dataset over ``inverse_temperature``: ``mean_energy`` (unit of the loss), ``heat_capacity``,
         ``relative_entropy`` and ``log_partition`` (nats, relative to Z(0)), each with its
-        Monte Carlo standard error ``*_mcse``. Where the prior's mean energy is infinite,
-        U(0) is NaN and the attribute ``note`` says so.
+        Monte Carlo standard error ``*_mcse``. Where the prior's mean energy is infinite, U(0) is
+        NaN, and where no rung is at beta = 0 the relative entropy to the prior; the attribute
+        ``note`` says so.
 
     Notes
     -----
@@ -73,17 +74,19 @@ def thermodynamics(dt: DataTree, *, betas: float | Sequence[float] | None = None
     on_log_z = np.concatenate([zero, np.cumsum(pairs.influence, axis=-1)], axis=-1)
 
     finite = bool(np.all(np.isfinite(energy[..., 0])))
-    tail, note = prior_tail_note(energy[..., 0], finite)
+    tail, note = prior_tail_note(energy[..., 0], finite) if rungs[0] == 0 else (0.0, "")
     # the prior rung alone may lack moments; a stand-in keeps its infinities out of the sums
     usable = energy if finite else np.where(np.isfinite(energy), energy, 0.0)
     mean, variance, on_mean, on_variance = energy_moments(usable)
     heat = rungs**2 * variance
     relative = -rungs * mean - log_z
     relative[0] = 0.0
+    if rungs[0] > 0:
+        relative[:], note = np.nan, no_prior_note(rungs[0])
     errors = {
         "mean_energy": mcse_of_mean(on_mean),
         "heat_capacity": mcse_of_mean(rungs**2 * on_variance),
-        "relative_entropy": mcse_of_mean(-rungs * on_mean - on_log_z),
+        "relative_entropy": mcse_of_mean(-rungs * on_mean - on_log_z) + 0.0 * relative,
         "log_partition": mcse_of_mean(on_log_z),
     }
     if tail >= 1:

@@ -21,7 +21,7 @@ from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
 from pm_statmech.stats.averages import mcse_of_mean, prior_tail_note
-from pm_statmech.stats.evidence import pair_ratios
+from pm_statmech.stats.evidence import check_ladder_of, pair_ratios
 from pm_statmech.stats.free_energy import energy_moments
 
 # the correction's error is a fourth moment of the energy, which is finite for k < 1/4
@@ -94,6 +94,7 @@ def thermodynamic_integration(dt: DataTree) -> xr.Dataset:
     True
     """
     group = tempering_group(dt)
+    check_ladder_of(group)
     betas = group[RUNG].values
     target = int(np.flatnonzero(betas == group.attrs["target_beta"])[0])
     energy = group["energy"].transpose("chain", "draw", RUNG).values

@@ -17,7 +17,7 @@ import xarray as xr
 from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
-from pm_statmech.stats.averages import mcse_of_mean, prior_tail_note
+from pm_statmech.stats.averages import mcse_of_mean, no_prior_note, prior_tail_note
 from pm_statmech.stats.mbar import Mbar
 from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, check_inside, solve_ladder, thinning
 from pm_statmech.stats.pooled_moments import MOST_BETAS, central_moments, influences
@@ -63,6 +63,9 @@ def at_betas(dt: DataTree, betas: float | Sequence[float]) -> xr.Dataset:
     tail, note = prior_tail_note(energy[..., 0], finite) if 0.0 in asked else (0.0, "")
     thin = thinning(energy, len(asked))
     values, errors = pooled_thermodynamics(solve_ladder(dt, thin=thin), asked)
+    if rungs[0] > 0:
+        note = no_prior_note(rungs[0])
+        values["relative_entropy"][:] = errors["relative_entropy"][:] = np.nan
     if tail >= 1:
         values["mean_energy"][asked == 0] = np.nan
     if tail >= 0.5:

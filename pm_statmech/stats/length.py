@@ -20,6 +20,7 @@ from xarray import DataTree
 from pm_statmech.datatree import RUNG, tempering_group
 from pm_statmech.errors import LadderError
 from pm_statmech.stats.averages import mcse_of_mean
+from pm_statmech.stats.evidence import check_ladder_of
 from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, solve_ladder, thinning
 from pm_statmech.stats.pooled_moments import central_moments, influences
 
@@ -92,10 +93,9 @@ def thermodynamic_length(dt: DataTree, *, n_rungs: int | None = None) -> xr.Data
     group = tempering_group(dt)
     betas = group[RUNG].values
     n_rungs = len(betas) if n_rungs is None else int(n_rungs)
-    if len(betas) < 2 or n_rungs < 2:
-        raise LadderError(
-            f"a ladder has two rungs at least: this tree has {len(betas)}, and n_rungs = {n_rungs}."
-        )
+    check_ladder_of(group)
+    if n_rungs < 2:
+        raise LadderError(f"n_rungs = {n_rungs}: a ladder has two rungs at least.")
     nodes, weights = nodes_between(betas)
     energy = group["energy"].transpose("chain", "draw", RUNG).values
     solution = solve_ladder(dt, thin=thinning(energy, nodes.size))

@@ -18,6 +18,7 @@ from pm_statmech.datatree import RUNG, tempering_group
 from pm_statmech.errors import EvidenceError, InverseTemperatureError
 from pm_statmech.ladder import check_beta
 from pm_statmech.stats.averages import mcse_of_mean
+from pm_statmech.stats.evidence import check_ladder_of
 from pm_statmech.stats.mbar import Mbar, Reweighting, solve_mbar
 
 LEAST_OVERLAP = 1.0
@@ -90,11 +91,14 @@ def solve_ladder(dt: DataTree, *, thin: int = 1) -> Mbar:
     ------
     TreeError
         no tempered run.
+    LadderError
+        a single rung.
     EvidenceError
         two neighbouring rungs have less than one draw in common. What is computed across such a
         gap is an accident of the starting values, and so is its error.
     """
     group = tempering_group(dt)
+    check_ladder_of(group)
     energy = group["energy"].transpose("chain", "draw", RUNG).values[:, ::thin]
     solution = solve_mbar(energy, group[RUNG].values)
     found = overlaps(solution)
