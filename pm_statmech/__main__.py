@@ -24,11 +24,13 @@ def opened(path: Path) -> xr.DataTree:
     if not path.exists():
         raise TreeError(f"there is no file {path}.")
     is_zarr = path.is_dir() or path.suffix == ".zarr"
-    engine = "zarr" if is_zarr else "h5netcdf"
-    # a store without a table of contents is read as well, only more slowly
-    options = {"consolidated": False} if is_zarr else {}
     try:
-        with xr.open_datatree(path, engine=engine, **options) as tree:
+        # a store without a table of contents is read as well, only more slowly
+        with (
+            xr.open_datatree(path, engine="zarr", consolidated=False)
+            if is_zarr
+            else xr.open_datatree(path, engine="h5netcdf")
+        ) as tree:
             return tree.load()
     except (OSError, ValueError, KeyError) as error:
         raise TreeError(

@@ -1,11 +1,14 @@
+import warnings
 from html.parser import HTMLParser
 
 import numpy as np
+import pymc as pm
 import pytest
 
 import pm_statmech as pms
 from pm_statmech.__main__ import main
 from pm_statmech.datatree import Node
+from pm_statmech.errors import PhaseTransitionWarning
 from pm_statmech.reporting.pictures import drawn, in_layers, to_edge, told
 
 from .conftest import POINTWISE_OFF
@@ -75,6 +78,51 @@ def test_energies_that_were_nan_are_told_by_their_share(newcomb):
         assert f"beta = {float(rungs['inverse_temperature'][1]):.3g}" in found.sentence
 
 
+@pytest.fixture(scope="module")
+def two_modes():
+    system = pms.solvable.gaussian_mixture(dimension=2, separation=10.0, prior_sd=5.0)
+    return pms.sample_tempered(400, tune=200, model=system.model(), random_seed=1, quiet=True,
+                               progressbar=False)  # fmt: skip
+
+
+def test_a_lost_mode_is_noticed(two_modes):
+    question = "Are the weights of the modes known?"
+    found = {f.question: f for f in pms.verdict(two_modes).findings}[question]
+    assert found.level == "good"
+    assert "2 separate modes, of weights 0.700" in found.sentence
+    # as if every draw of the run had stayed in the heavier mode
+    lost = two_modes.copy()
+    reference = lost["reference"].to_dataset()
+    heavier = reference["mode"].values == 0
+    filled = np.where(
+        heavier, reference["log_ratio"], reference["log_ratio"].values[heavier].mean()
+    )
+    lost["reference"] = reference.assign(
+        mode=reference["mode"] * 0, log_ratio=(("chain", "draw"), filled)
+    )
+    found = {f.question: f for f in pms.verdict(lost).findings}[question]
+    assert found.level == "bad"
+    assert "no draw in 1 of them" in found.sentence
+    assert pms.verdict(lost).level == "bad"
+
+
+def test_a_prior_without_an_integral_is_noticed():
+    """A Potential that cancels the prior: beta = 0 is a flat line, on which states drift."""
+    y = np.random.default_rng(1).normal(1.0, 1.0, size=30)
+    for strength, level in ((0.5, "bad"), (0.4, "note")):
+        with pm.Model() as model:
+            mu = pm.Normal("mu", 0.0, 10.0)
+            pm.Potential("p", strength * (mu / 10.0) ** 2)
+            pm.Normal("y", mu, 1.0, observed=y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PhaseTransitionWarning)
+            dt = pms.sample_tempered(300, tune=200, model=model, random_seed=1, quiet=True,
+                                     progressbar=False)  # fmt: skip
+        found = {f.question: f for f in pms.verdict(dt).findings}["Is the prior normalised?"]
+        assert found.level == level
+        assert ("may have no integral" in found.sentence) == (level == "bad")
+
+
 def test_report_is_one_file_without_links(newcomb, tmp_path):
     path = pms.report(newcomb, tmp_path / "run.html")
     text = path.read_text(encoding="utf-8")
@@ -98,8 +146,6 @@ def test_report_is_one_file_without_links(newcomb, tmp_path):
 
 
 def test_report_escapes_names(tmp_path):
-    import pymc as pm
-
     with pm.Model() as model:
         m = pm.Normal("m")
         pms.GibbsLoss("<b>y", m, loss=pms.losses.squared, observed=np.arange(3.0))

@@ -14,6 +14,7 @@ from pm_statmech.datatree import (
     read_terms,
     reference_group,
     tempering_group,
+    transitions,
 )
 from pm_statmech.errors import (
     ConvergenceWarning,
@@ -196,7 +197,7 @@ def modes_are_known(dt: DataTree) -> list[Finding]:
     heaviest_lost = float(np.max((weight if by_bridges else pilot)[lost], initial=0.0))
     fewest = float(np.nanmin(found["independent_entries"].values))
     told = ", ".join(
-        f"{w:.3g} +- {e:.1g}" for w, e in zip(weight, found["weight_mcse"].values, strict=True)
+        f"{w:.3f} +- {e:.3f}" for w, e in zip(weight, found["weight_mcse"].values, strict=True)
     )
     if lost and heaviest_lost > NEGLIGIBLE_WEIGHT:
         level: Level = "bad"
@@ -229,7 +230,9 @@ def information_gained(dt: DataTree) -> list[Finding]:
     found = thermodynamics(dt).sel({RUNG: beta})
     C, C_error = float(found["heat_capacity"]), float(found["heat_capacity_mcse"])
     effective = ""
-    if any(t.kind != "distribution" for t in read_terms(group.attrs)):
+    # two phases differ in energy, which says nothing of parameters
+    split = "ladder" in dt.children and bool(transitions(dt))
+    if not split and any(t.kind != "distribution" for t in read_terms(group.attrs)):
         effective = f": the data determine {2 * C:.1f} parameters"
     capacity = f"heat capacity {'of the target is ' if beta else ''}"
     question = "How far is the posterior from the prior?"
