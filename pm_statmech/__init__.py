@@ -39,6 +39,7 @@ from pm_statmech.explanation import explain
 from pm_statmech.exponential_family import Family
 from pm_statmech.gibbs import GibbsLoss, GibbsPotential
 from pm_statmech.learning import maximum_likelihood_layers, persistent_chains_layers
+from pm_statmech.localisation import local_learning_coefficient
 from pm_statmech.minimum import Minimum, minimise
 from pm_statmech.network_kernels.moves import heat_bath, swendsen_wang, wolff
 from pm_statmech.plots import (
@@ -65,6 +66,7 @@ from pm_statmech.stats import (
     Estimate,
     ExpectedLoss,
     beta_sensitivity,
+    discrete_entropy,
     evidence_compare,
     exchange_statistics,
     expectation,
@@ -76,6 +78,7 @@ from pm_statmech.stats import (
     loo,
     mbar,
     modes,
+    mutual_information,
     posterior_entropy,
     reweight,
     singular_fluctuation,
@@ -138,6 +141,7 @@ __all__ = [
     "bridge",
     "calibration",
     "compute_loss",
+    "discrete_entropy",
     "errors",
     "evidence_compare",
     "exchange_statistics",
@@ -148,6 +152,7 @@ __all__ = [
     "heat_capacity_peaks",
     "ladder_summary",
     "learning_coefficient",
+    "local_learning_coefficient",
     "log_evidence",
     "log_partition",
     "log_partition_curve",
@@ -157,6 +162,7 @@ __all__ = [
     "mbar",
     "minimise",
     "modes",
+    "mutual_information",
     "persistent_chains_layers",
     "plot_beta_sensitivity",
     "plot_energies",

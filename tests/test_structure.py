@@ -26,7 +26,7 @@ LAYERS = [
     ("pointwise",),
     ("samplers",),
     ("stats",),
-    ("trace_bridge",),
+    ("trace_bridge", "localisation"),
     ("calibration",),
     ("plots",),
     ("reporting",),

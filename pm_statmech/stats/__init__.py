@@ -9,6 +9,7 @@ from pm_statmech.stats.evidence import stepping_stone
 from pm_statmech.stats.exchange import exchange_statistics, ladder_summary, replica_paths
 from pm_statmech.stats.expectations import expectation
 from pm_statmech.stats.free_energy import thermodynamics
+from pm_statmech.stats.information import discrete_entropy, mutual_information
 from pm_statmech.stats.integration import thermodynamic_integration
 from pm_statmech.stats.length import thermodynamic_length
 from pm_statmech.stats.multimodality import modes
@@ -28,6 +29,7 @@ __all__ = [
     "Estimate",
     "ExpectedLoss",
     "beta_sensitivity",
+    "discrete_entropy",
     "energy_densities",
     "evidence_compare",
     "exchange_statistics",
@@ -41,6 +43,7 @@ __all__ = [
     "loo",
     "mbar",
     "modes",
+    "mutual_information",
     "posterior_entropy",
     "replica_paths",
     "reweight",

@@ -10,7 +10,7 @@ import xarray as xr
 from scipy.special import digamma, gammaln
 from xarray import DataTree
 
-from pm_statmech.datatree import RUNG, tempering_group
+from pm_statmech.datatree import RUNG, read_terms, tempering_group
 from pm_statmech.errors import LadderError, TreeError
 from pm_statmech.stats.averages import mcse_of_mean
 from pm_statmech.stats.combination import log_evidence
@@ -132,6 +132,14 @@ def _free_draws(dt: DataTree) -> tuple[np.ndarray, list[str]]:
 def _by_identity(dt: DataTree, names: list[str]) -> tuple[float, float, str]:
     """Entropy by log Z, its error, and why it is not known, or ""."""
     group = tempering_group(dt)
+    own = [t.name for t in read_terms(group.attrs) if t.kind == "distribution" and t.name in names]
+    if own:
+        return (
+            np.nan,
+            np.nan,
+            f"by log Z the entropy is not known: {own} were tempered as distributions, whose log "
+            "prior in the tree holds the energy as well.",
+        )
     try:
         evidence = log_evidence(dt)
     except (LadderError, TreeError) as reason:
