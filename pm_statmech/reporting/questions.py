@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 from xarray import DataTree
 
 from pm_statmech.datatree import (
@@ -87,31 +89,49 @@ def prior_arrived(dt: DataTree) -> list[Finding]:
     ]
 
 
-def evidence_is_sure(dt: DataTree) -> list[Finding]:
-    """How sure log Z is, by its error and by what its estimates say of each other."""
-    question = "How sure is log Z?"
+class KnownEvidence(NamedTuple):
+    """What `log_evidence` found of a tree, and its warnings; or None, and why."""
+
+    found: xr.Dataset | None
+    warnings: tuple[str, ...]
+    reason: str
+    level: Level
+
+
+def known_evidence(dt: DataTree) -> KnownEvidence:
+    """Log evidence, asked for once: pooling the rungs of a long run takes a while."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", EvidenceWarning)
         try:
             found = log_evidence(dt)
         except EvidenceError as reason:
-            return [Finding(question, "bad", f"log Z is not known: {reason}", np.nan)]
+            return KnownEvidence(None, (), str(reason), "bad")
         except (LadderError, TreeError) as reason:
-            return [Finding(question, "note", f"log Z is not known: {reason}", np.nan)]
+            return KnownEvidence(None, (), str(reason), "note")
+    told = tuple(str(w.message) for w in caught if issubclass(w.category, EvidenceWarning))
+    return KnownEvidence(found, told, "", "good")
+
+
+def evidence_is_sure(evidence: KnownEvidence) -> list[Finding]:
+    """How sure log Z is, by its error and by what its estimates say of each other."""
+    question = "How sure is log Z?"
+    found = evidence.found
+    if found is None:
+        sentence = f"log Z is not known: {evidence.reason}"
+        return [Finding(question, evidence.level, sentence, np.nan)]
     value, error = float(found["log_evidence"]), float(found["mcse"])
     level = graded(error, 0.1, 0.5)
     reference = found.attrs["reference"]
     relative = "" if reference == "prior" else f" relative to {reference}"
     advice = "" if level == "good" else " Draw more scans or chains."
-    apart = [str(w.message) for w in caught if issubclass(w.category, EvidenceWarning)]
-    if apart and level == "good":
+    if evidence.warnings and level == "good":
         level = "doubtful"
     return [
         Finding(
             question,
             level,
             f"log Z at the target is {value:.3f} +- {error:.1g} nats{relative}, by "
-            f"{found.attrs['method']}.{advice}{''.join(' ' + sentence for sentence in apart)}",
+            f"{found.attrs['method']}.{advice}{''.join(' ' + told for told in evidence.warnings)}",
             error,
         )
     ]
@@ -223,7 +243,7 @@ def modes_are_known(dt: DataTree) -> list[Finding]:
     ]
 
 
-def information_gained(dt: DataTree) -> list[Finding]:
+def information_gained(dt: DataTree, known: KnownEvidence) -> list[Finding]:
     """How far the target is from the prior, and how many parameters the data determine."""
     group = tempering_group(dt)
     beta = float(group.attrs["target_beta"])
@@ -236,19 +256,13 @@ def information_gained(dt: DataTree) -> list[Finding]:
         effective = f": the data determine {2 * C:.1f} parameters"
     capacity = f"heat capacity {'of the target is ' if beta else ''}"
     question = "How far is the posterior from the prior?"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", EvidenceWarning)
-            evidence = log_evidence(dt)
-    except (EvidenceError, LadderError, TreeError):
+    evidence = known.found
+    if evidence is None or evidence.attrs["reference"] not in ("prior", "Z(0)"):
         sentence = f"The {capacity}{C:.2f} +- {C_error:.1g}{effective}."
         return [Finding(question, "note", sentence, C)]
     # KL = -beta U - log Z; of U and log Z each has an error of its own
     nats = -beta * float(found["mean_energy"]) - float(evidence["log_evidence"])
     error = float(np.hypot(beta * found["mean_energy_mcse"], evidence["mcse"]))
-    if evidence.attrs["reference"] not in ("prior", "Z(0)"):
-        sentence = f"The {capacity}{C:.2f} +- {C_error:.1g}{effective}."
-        return [Finding(question, "note", sentence, C)]
     return [
         Finding(
             question,
@@ -284,21 +298,6 @@ def capacity_peaks(dt: DataTree) -> list[Finding]:
     ]
 
 
-QUESTIONS = (
-    rungs_swapped,
-    prior_arrived,
-    evidence_is_sure,
-    chains_agree,
-    moves_followed,
-    modes_are_known,
-    information_gained,
-    capacity_peaks,
-    prior_is_normalised,
-    what_else,
-    what_is_missing,
-)
-
-
 def verdict(dt: DataTree) -> Verdict:
     """Say in sentences whether to believe a run.
 
@@ -329,4 +328,19 @@ def verdict(dt: DataTree) -> Verdict:
     'good'
     """
     tempering_group(dt)
-    return Verdict(tuple(finding for question in QUESTIONS for finding in question(dt)))
+    evidence = known_evidence(dt)
+    return Verdict(
+        (
+            *rungs_swapped(dt),
+            *prior_arrived(dt),
+            *evidence_is_sure(evidence),
+            *chains_agree(dt),
+            *moves_followed(dt),
+            *modes_are_known(dt),
+            *information_gained(dt, evidence),
+            *capacity_peaks(dt),
+            *prior_is_normalised(dt),
+            *what_else(dt),
+            *what_is_missing(dt),
+        )
+    )

@@ -22,7 +22,7 @@ from pm_statmech.errors import LadderError
 from pm_statmech.stats.averages import mcse_of_mean
 from pm_statmech.stats.evidence import check_ladder_of
 from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, solve_ladder, thinning
-from pm_statmech.stats.pooled_moments import central_moments, influences
+from pm_statmech.stats.pooled_moments import MOST_BETAS, central_moments, influences
 
 # Gauss-Legendre nodes between two rungs
 NODES = 4
@@ -99,16 +99,20 @@ def thermodynamic_length(dt: DataTree, *, n_rungs: int | None = None) -> xr.Data
     nodes, weights = nodes_between(betas)
     energy = group["energy"].transpose("chain", "draw", RUNG).values
     solution = solve_ladder(dt, thin=thinning(energy, nodes.size))
-    pieces, on_pieces = np.empty(len(nodes)), []
-    for k, (at, weight) in enumerate(zip(nodes, weights, strict=True)):
-        found = central_moments(solution, at)
-        sd = np.sqrt(found.central[:, 0])
-        pieces[k] = weight @ sd
+    at, weight = nodes.ravel(), weights.ravel()
+    sd, parts = np.empty(len(at)), []
+    for first in range(0, len(at), MOST_BETAS):
+        own = slice(first, first + MOST_BETAS)
+        found = central_moments(solution, at[own])
+        sd[own] = np.sqrt(found.central[:, 0])
         # of a variance that is 0 nothing moves
-        slope = np.divide(0.5 * weight, sd, out=np.zeros_like(sd), where=sd > 0)
-        on_pieces.append(influences(solution, at, found).moments[..., 1] @ slope)
+        slope = np.divide(0.5 * weight[own], sd[own], out=np.zeros(len(sd[own])), where=sd[own] > 0)
+        parts.append(influences(solution, at[own], found).moments[..., 1] * slope)
+    shape = (*parts[0].shape[:2], *nodes.shape)
+    pieces = np.sum((weight * sd).reshape(nodes.shape), axis=1)
+    on_pieces = np.sum(np.concatenate(parts, axis=-1).reshape(shape), axis=-1)
     length = np.append(0.0, np.cumsum(pieces))
-    errors = mcse_of_mean(np.cumsum(np.stack(on_pieces, axis=-1), axis=-1))
+    errors = mcse_of_mean(np.cumsum(on_pieces, axis=-1))
     # where the energy does not vary the length stands still, and has no inverse
     rising = length + np.arange(len(length)) * 1e-9 * max(length[-1], 1e-300)
     recommended = PchipInterpolator(rising, betas)(np.linspace(0.0, rising[-1], n_rungs))

@@ -20,7 +20,9 @@ Tan (2003), JRSS B 65(3); Geyer (1994), Tech. Rep. 568, Minnesota, for correlate
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import logsumexp
@@ -33,6 +35,12 @@ TOLERANCE = 1e-11
 MAX_RESIDUAL = 1e-6
 # draws at a time, whose shares of every rung stay in the processor's cache
 CHUNK = 2048
+# draws times rungs whose shares are kept, 256 MB of them
+KEPT_SHARES = 64_000_000
+# stands for an infinite energy: it has weight 0 at every beta > 0, and times beta = 0 it is 0
+VAST = 1e300
+# of draws of nearly equal energy: for error bars, and for Newton's start
+GROUPS, START_GROUPS = 8192, 32_768
 
 
 @dataclass(frozen=True)
@@ -60,10 +68,38 @@ class Mbar:
     log_mixture: np.ndarray
     influence: np.ndarray
 
-    def share(self, k: int) -> np.ndarray:
-        """Share of rung k in the mixture at each draw (chain, draw, K)."""
-        log_own = _tempered(self.energy, self.betas[k]) - self.log_z[k] - np.log(len(self.betas))
-        return np.exp(log_own - self.log_mixture)
+    def share_blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Share of every rung in the mixture at the pooled draws (n, K), some draws at a time.
+
+        In single precision: what they are for is error bars.
+        """
+        if self.energy.size * len(self.betas) <= KEPT_SHARES:
+            yield slice(0, self.energy.size), self.shares
+            return
+        for start in range(0, self.energy.size, CHUNK):
+            part = slice(start, start + CHUNK)
+            yield part, self._shares(part)
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """All shares (n, K) of the pooled draws."""
+        found = np.empty((self.energy.size, len(self.betas)), dtype=np.float32)
+        for start in range(0, self.energy.size, CHUNK):
+            found[start : start + CHUNK] = self._shares(slice(start, start + CHUNK))
+        return found
+
+    def _shares(self, part: slice) -> np.ndarray:
+        energy, mixture = self.energy.reshape(-1)[part], self.log_mixture.reshape(-1)[part]
+        exponent = np.outer(np.where(np.isfinite(energy), energy, VAST), -self.betas)
+        exponent -= self.log_z + np.log(len(self.betas))
+        exponent -= mixture[:, None]
+        return np.exp(np.maximum(exponent, -80.0, out=exponent).astype(np.float32))
+
+    def lean(self, values: np.ndarray) -> np.ndarray:
+        """How sums of values (chain, draw, K, ...) lean on each log Z(beta_k): (K, ...)."""
+        flat = values.reshape(self.energy.size, -1)
+        found = sum(share.T @ flat[part].astype(np.float32) for part, share in self.share_blocks())
+        return np.asarray(found, dtype=np.float64).reshape(len(self.betas), *values.shape[3:])
 
 
 @dataclass(frozen=True)
@@ -91,9 +127,36 @@ def _tempered(energy: np.ndarray, beta: float) -> np.ndarray:
     return np.zeros_like(energy) if beta == 0 else -beta * energy
 
 
-def _sums(flat: np.ndarray, betas: np.ndarray, log_z: np.ndarray):
-    """F, the mean share of each rung (K,), the Hessian (K, K), and the log mixture (n,)."""
+def grouped(energy: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean energy (G,) of groups of draws of nearly equal energy, and how many are in each.
+
+    Sums of smooth functions over groups are those over draws but for the square of the width of a
+    group: near enough for error bars. Infinite energies are a group of their own, at 1e300.
+
+    Examples
+    --------
+    >>> grouped(np.array([3.0, np.inf, 1.0, 1.0]), 2)
+    (array([1.e+000, 3.e+000, 1.e+300]), array([2, 1, 1]))
+    """
+    ordered = np.sort(energy, axis=None)
+    finite = ordered[np.isfinite(ordered)]
+    n_groups = min(n_groups, len(finite))
+    edges = -(-len(finite) * np.arange(n_groups + 1) // max(n_groups, 1))
+    counts = np.diff(edges)
+    means = np.add.reduceat(finite, edges[:-1]) / counts
+    n_infinite = len(ordered) - len(finite)
+    if n_infinite:
+        means, counts = np.append(means, VAST), np.append(counts, n_infinite)
+    return means, counts
+
+
+def _sums(flat: np.ndarray, betas: np.ndarray, log_z: np.ndarray, counts: np.ndarray | None = None):
+    """F, the mean share of each rung (K,), the Hessian (K, K), and the log mixture (n,).
+
+    Of draws, or of groups of so many draws each.
+    """
     n_rungs = len(betas)
+    weight = None if counts is None else counts * (len(flat) / np.sum(counts))
     log_mixture = np.empty(len(flat))
     share_sum, products = np.zeros(n_rungs), np.zeros((n_rungs, n_rungs))
     for start in range(0, len(flat), CHUNK):
@@ -104,17 +167,42 @@ def _sums(flat: np.ndarray, betas: np.ndarray, log_z: np.ndarray):
         total = np.sum(share, axis=0)
         share /= total
         log_mixture[start : start + CHUNK] = top + np.log(total)
-        share_sum += np.sum(share, axis=1)
-        products += share @ share.T
+        weighted = share if weight is None else share * weight[start : start + CHUNK]
+        share_sum += np.sum(weighted, axis=1)
+        products += weighted @ share.T
     mean_share = share_sum / len(flat)
     hessian = np.diag(mean_share) - products / len(flat)
-    return float(np.mean(log_mixture) + np.mean(log_z)), mean_share, hessian, log_mixture
+    value = np.average(log_mixture, weights=weight) + np.mean(log_z)
+    return float(value), mean_share, hessian, log_mixture
+
+
+def _newton(flat: np.ndarray, betas: np.ndarray, log_z: np.ndarray, counts=None):
+    """Minimise F by Newton steps that are halved until F falls: log_z, and what `_sums` says."""
+    at = _sums(flat, betas, log_z, counts)
+    for _ in range(MAX_NEWTON):
+        value, mean_share, hessian, _ = at
+        gradient = 1.0 / len(betas) - mean_share
+        if np.max(np.abs(gradient)) < TOLERANCE:
+            break
+        # adding a constant to every log Z changes nothing: z_0 stays 0
+        step = np.zeros(len(betas))
+        step[1:] = np.linalg.lstsq(hessian[1:, 1:], -gradient[1:], rcond=None)[0]
+        length = 1.0
+        trial = _sums(flat, betas, log_z + step, counts)
+        while not trial[0] <= value + 1e-13 * (1 + abs(value)) and length > 1e-8:
+            length /= 2
+            trial = _sums(flat, betas, log_z + length * step, counts)
+        if length <= 1e-8:
+            break
+        log_z, at = log_z + length * step, trial
+    return log_z, at
 
 
 def solve_mbar(energy: np.ndarray, betas: np.ndarray) -> Mbar:
     r"""Solve the MBAR equations for energies (chain, draw, K), as many at each rung.
 
-    Starts from the stepping stones, and takes Newton steps on the convex function
+    Starts from the stepping stones, and takes Newton steps, of many draws first on groups of
+    nearly equal energy, on the convex function
 
     .. math:: F(z) = \frac1N \sum_n \log \sum_j e^{-\beta_j E_n - z_j} + \frac1K \sum_j z_j
 
@@ -131,23 +219,10 @@ def solve_mbar(energy: np.ndarray, betas: np.ndarray) -> Mbar:
         start = pair_ratios(energy, betas)
     log_z = np.concatenate([[0.0], np.cumsum(start.log_ratio)])
     flat = energy.reshape(-1)
-    value, mean_share, hessian, log_mixture = _sums(flat, betas, log_z)
-    for _ in range(MAX_NEWTON):
-        gradient = 1.0 / n_rungs - mean_share
-        if np.max(np.abs(gradient)) < TOLERANCE:
-            break
-        # adding a constant to every log Z changes nothing: z_0 stays 0
-        step = np.zeros(n_rungs)
-        step[1:] = np.linalg.lstsq(hessian[1:, 1:], -gradient[1:], rcond=None)[0]
-        length = 1.0
-        trial = _sums(flat, betas, log_z + step)
-        while not trial[0] <= value + 1e-13 * (1 + abs(value)) and length > 1e-8:
-            length /= 2
-            trial = _sums(flat, betas, log_z + length * step)
-        if length <= 1e-8:
-            break
-        log_z = log_z + length * step
-        value, mean_share, hessian, log_mixture = trial
+    if len(flat) > 2 * START_GROUPS:
+        means, counts = grouped(flat, START_GROUPS)
+        log_z, _ = _newton(means, betas, log_z, counts)
+    log_z, (_, mean_share, hessian, log_mixture) = _newton(flat, betas, log_z)
     residual = np.max(np.abs(1.0 / n_rungs - mean_share))
     if not residual < MAX_RESIDUAL:
         raise EvidenceError(
@@ -157,9 +232,26 @@ def solve_mbar(energy: np.ndarray, betas: np.ndarray) -> Mbar:
         )
     solved = Mbar(betas, log_z, energy, log_mixture.reshape(energy.shape), np.zeros(energy.shape))
     # each scan moves the mean shares by their deviation from the means of its own rungs
-    moved = np.stack([_centred_by_rung(solved.share(k)) for k in range(1, n_rungs)], axis=-1)
-    solved.influence[..., 1:] = moved @ _inverse(hessian).T
+    moved = np.concatenate(
+        [share.reshape(-1, n_rungs, n_rungs).mean(axis=1) for _, share in _whole_scans(solved)]
+    ).astype(np.float64)
+    moved -= np.mean(moved, axis=0)
+    solved.influence[..., 1:] = (moved[:, 1:] @ _inverse(hessian).T).reshape(
+        *energy.shape[:2], n_rungs - 1
+    )
     return solved
+
+
+def _whole_scans(solved: Mbar) -> Iterator[tuple[slice, np.ndarray]]:
+    """Shares as `share_blocks` gives them, of whole scans at a time."""
+    n_rungs = len(solved.betas)
+    if solved.energy.size * n_rungs <= KEPT_SHARES:
+        yield slice(0, solved.energy.size), solved.shares
+        return
+    step = n_rungs * max(1, CHUNK // n_rungs)
+    for start in range(0, solved.energy.size, step):
+        part = slice(start, start + step)
+        yield part, solved._shares(part)
 
 
 def _inverse(hessian: np.ndarray) -> np.ndarray:
@@ -171,22 +263,15 @@ def sample_influence(solved: Mbar, k: int) -> np.ndarray:
     """Influence of each draw (chain, draw, K), not only of each scan, on log Z(beta_k)."""
     betas = solved.betas
     hessian = _sums(solved.energy.reshape(-1), betas, solved.log_z)[2]
-    row = _inverse(hessian)[k - 1]
-    influence = np.zeros(solved.energy.shape)
-    for j in range(1, len(betas)):
-        share = solved.share(j)
-        influence += row[j - 1] * (share - np.mean(share, axis=(0, 1)))
-    return influence / len(betas)
+    row = np.append(0.0, _inverse(hessian)[k - 1])
+    own = np.concatenate([share @ row.astype(np.float32) for _, share in solved.share_blocks()])
+    influence = own.astype(np.float64).reshape(solved.energy.shape)
+    return (influence - np.mean(influence, axis=(0, 1))) / len(betas)
 
 
 def _centred_by_rung(values: np.ndarray) -> np.ndarray:
     """Deviation of each scan (chain, draw) of values (chain, draw, K) from its rungs' means."""
     return np.mean(values - np.mean(values, axis=(0, 1)), axis=2)
-
-
-def _lean(solution: Mbar, values: np.ndarray) -> np.ndarray:
-    """How the sum of values leans on each log Z(beta_k): (K,)."""
-    return np.array([np.sum(values * solution.share(k)) for k in range(len(solution.betas))])
 
 
 def at_beta(solution: Mbar, beta: float) -> Reweighting:
@@ -197,7 +282,7 @@ def at_beta(solution: Mbar, beta: float) -> Reweighting:
     weights = np.exp(log_weights - total)
     # log Z(beta) moves with each draw's own weight, and with every log Z(beta_k) it leans on
     influence = _centred_by_rung(weights * count)
-    influence += solution.influence @ _lean(solution, weights)
+    influence += solution.influence @ solution.lean(weights)
     return Reweighting(beta, total - np.log(count), weights, influence)
 
 
@@ -207,4 +292,4 @@ def mean_at(solution: Mbar, found: Reweighting, values: np.ndarray) -> tuple[flo
     mean = float(np.sum(found.weights * usable))
     deviation = np.where(found.weights > 0, found.weights * (usable - mean), 0.0)
     influence = _centred_by_rung(deviation * values.size)
-    return mean, influence + solution.influence @ _lean(solution, deviation)
+    return mean, influence + solution.influence @ solution.lean(deviation)

@@ -23,6 +23,8 @@ from pm_statmech.stats.pooled_moments import central_moments, influences
 
 # temperatures looked at from one rung to the next, and errors that a peak stands above its sides
 PIECES, SURE = 6, 3.0
+# of the largest heat capacity, below which a bump is not looked at
+LEAST_PROMINENCE = 1e-3
 
 
 class Cumulants(NamedTuple):
@@ -104,7 +106,7 @@ def heat_capacity_peaks(dt: DataTree) -> xr.Dataset:
     grid = np.append((rungs[:-1, None] + np.diff(rungs)[:, None] * steps).ravel(), rungs[-1])
 
     heights = capacity_at(solution, grid)
-    places, found = find_peaks(heights, prominence=0.0)
+    places, found = find_peaks(heights, prominence=LEAST_PROMINENCE * np.max(heights))
     rows = []
     for place, left, right in zip(
         places, found["left_bases"], found["right_bases"], strict=True

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
+from scipy.special import logsumexp
 from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
@@ -19,7 +20,7 @@ from pm_statmech.errors import EvidenceError, InverseTemperatureError
 from pm_statmech.ladder import check_beta
 from pm_statmech.stats.averages import mcse_of_mean
 from pm_statmech.stats.evidence import check_ladder_of
-from pm_statmech.stats.mbar import Mbar, Reweighting, solve_mbar
+from pm_statmech.stats.mbar import GROUPS, Mbar, Reweighting, grouped, solve_mbar
 
 LEAST_OVERLAP = 1.0
 # draws times inverse temperatures, from which on only effective scans are read
@@ -57,12 +58,11 @@ def overlaps(solution: Mbar) -> np.ndarray:
     with s_nj the share of rung j in the pooled draws at draw n. The variance of
     log Z(beta_{k+1}) / Z(beta_k) grows like 1 / o_k.
     """
-    hotter_share = np.zeros_like(solution.energy)
-    found = np.empty(len(solution.betas) - 1)
-    for k in range(len(found)):
-        hotter_share += solution.share(k)
-        found[k] = np.sum(hotter_share * (1 - hotter_share))
-    return found
+    energy, counts = grouped(solution.energy, GROUPS)
+    log_share = -np.outer(energy, solution.betas) - solution.log_z
+    share = np.exp(log_share - logsumexp(log_share, axis=1, keepdims=True))
+    hotter = np.cumsum(share[:, :-1], axis=1)
+    return counts @ (hotter * (1 - np.minimum(hotter, 1.0)))
 
 
 def thinning(energy: np.ndarray, n_betas: int) -> int:
@@ -141,9 +141,7 @@ def means_at(
     count = found.weights.size
     # the rungs of a scan together, each relative to its own mean over scans
     influence = count * np.mean(deviation - np.mean(deviation, axis=(0, 1)), axis=2)
-    for k in range(1, len(solution.betas)):
-        lean = np.tensordot(solution.share(k), deviation, axes=3)
-        influence += solution.influence[..., k, None] * lean
+    influence += np.tensordot(solution.influence, solution.lean(deviation), axes=1)
     return means, influence
 
 

@@ -11,16 +11,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import comb
+from scipy.special import comb, logsumexp
 
-from pm_statmech.stats.mbar import Mbar
+from pm_statmech.stats.mbar import GROUPS, VAST, Mbar, grouped
 
 # weights held at a time, which stay in the processor's cache
 BLOCK = 200_000
 # betas at a time, whose influences by every scan are held together
 MOST_BETAS = 100
-# stands for an infinite energy: it has weight 0 at every beta > 0, and times beta = 0 it is 0
-VAST = 1e300
+# the least log weight that single precision holds
+LEAST = -80.0
 
 
 class Moments(NamedTuple):
@@ -107,31 +107,49 @@ def influences(solution: Mbar, betas: np.ndarray, found: Moments) -> Influences:
               \Big(1 + \sum_k s_{nk}\,\delta \log Z_k\Big)
 
     with s_nk the share of rung k in the pooled draws at draw n, and the sum over the draws of a
-    scan for its own part.
+    scan for its own part. In single precision, and the second part by groups of draws of nearly
+    equal energy: these are error bars.
     """
     weighing, energy, log_mixture = _pooled(solution)
     n_scans, n_rungs = energy.shape
     order, n_betas = found.central.shape[1] + 1, len(betas)
-    own = np.empty((order + 1, n_betas, n_scans))
-    lean = np.zeros((order + 1, n_betas, n_rungs))
-    level = solution.log_z + np.log(n_rungs)
+    own = np.empty((order + 1, n_betas, n_scans), dtype=np.float32)
+    # in standard deviations, whose powers single precision holds
+    unit = np.sqrt(np.where(found.central[:, 0] > 0, found.central[:, 0], 1.0))
     for scans in _blocks(n_scans, n_betas * n_rungs):
         weighed, mixture = weighing[scans].ravel(), log_mixture[scans].ravel()
-        share = np.exp(-np.outer(weighed, solution.betas) - level - mixture[:, None])
-        weights = np.exp(-np.outer(betas, weighed) - found.log_z[:, None] - mixture)
-        gap = energy[scans].ravel() - found.mean[:, None]
+        exponent = -np.outer(betas, weighed) - found.log_z[:, None] - mixture
+        weights = np.exp(np.maximum(exponent, LEAST).astype(np.float32))
+        gap = ((energy[scans].ravel() - found.mean[:, None]) / unit[:, None]).astype(np.float32)
         for j in range(order + 1):
             own[j][:, scans] = np.mean(weights.reshape(n_betas, -1, n_rungs), axis=2)
-            lean[j] += weights @ share
             if j < order:
                 weights *= gap
-    lean /= energy.size
+    lean = _lean_on_rungs(solution, betas, found)
     # deviations from the moments: the mean's own is 0
     moments = np.concatenate([np.zeros((1, n_betas)), found.central.T])[:, :, None]
-    own[1:] -= moments * own[0]
+    whole = own * (unit ** np.arange(order + 1)[:, None])[:, :, None]
+    whole[1:] -= moments * whole[0]
     lean[1:] -= moments * lean[0]
-    own -= np.mean(own, axis=2, keepdims=True)
-    through = solution.influence.reshape(n_scans, n_rungs)
-    own += lean @ through.T
-    shaped = np.moveaxis(own, 2, 0).reshape(*solution.energy.shape[:2], order + 1, n_betas)
+    whole -= np.mean(whole, axis=2, keepdims=True)
+    whole += lean @ solution.influence.reshape(n_scans, n_rungs).T
+    shaped = np.moveaxis(whole, 2, 0).reshape(*solution.energy.shape[:2], order + 1, n_betas)
     return Influences(shaped[..., 0, :], np.moveaxis(shaped[..., 1:, :], -1, -2))
+
+
+def _lean_on_rungs(solution: Mbar, betas: np.ndarray, found: Moments) -> np.ndarray:
+    """Sums over draws of w (E - U)^j s_k: (M + 1, B, K), by groups of draws."""
+    weighing, counts = grouped(solution.energy, GROUPS)
+    energy = np.where(weighing < VAST, weighing, 0.0)
+    level = solution.log_z + np.log(len(solution.betas))
+    log_share = -np.outer(weighing, solution.betas) - level
+    mixture = logsumexp(log_share, axis=1)
+    share = np.exp(log_share - mixture[:, None])
+    weights = np.exp(-np.outer(betas, weighing) - found.log_z[:, None] - mixture)
+    weights *= counts / solution.energy.size
+    gap = energy - found.mean[:, None]
+    lean = []
+    for _ in range(found.central.shape[1] + 2):
+        lean.append(weights @ share)
+        weights = weights * gap
+    return np.array(lean)

@@ -106,7 +106,7 @@ def test_many_means_are_means_one_by_one():
     for m in range(3):
         mean, each = mean_at(solved, found, values[..., m])
         assert means[m] == pytest.approx(mean, abs=1e-13)
-        np.testing.assert_allclose(influence[..., m], each, atol=1e-12)
+        np.testing.assert_allclose(influence[..., m], each, atol=1e-6)
     np.testing.assert_allclose(np.mean(influence, axis=(0, 1)), 0.0, atol=1e-12)
 
 
@@ -203,8 +203,10 @@ def test_moments_at_many_betas_are_those_at_each():
         means, influence = means_at(solved, here, powers)
         np.testing.assert_allclose([found.mean[i], *found.central[i]], means, rtol=1e-10)
         np.testing.assert_allclose(found.log_z[i], here.log_z, atol=1e-12)
-        np.testing.assert_allclose(on.moments[:, :, i], influence, rtol=1e-6, atol=1e-10)
-        np.testing.assert_allclose(on.log_z[:, :, i], here.influence, atol=1e-10)
+        # error bars, in single precision
+        scale = np.std(influence, axis=(0, 1))
+        np.testing.assert_allclose(on.moments[:, :, i] / scale, influence / scale, atol=1e-4)
+        np.testing.assert_allclose(on.log_z[:, :, i], here.influence, atol=1e-5)
 
 
 def test_blocks_and_shifts_of_the_energy_change_nothing(monkeypatch):
@@ -217,7 +219,7 @@ def test_blocks_and_shifts_of_the_energy_change_nothing(monkeypatch):
     monkeypatch.setattr("pm_statmech.stats.pooled_moments.BLOCK", 7)
     again = central_moments(solved, betas, order=3)
     np.testing.assert_allclose(again.central, found.central, rtol=1e-12)
-    np.testing.assert_allclose(influences(solved, betas, found).moments, on.moments, atol=1e-10)
+    np.testing.assert_allclose(influences(solved, betas, found).moments, on.moments, rtol=1e-4)
 
 
 def test_large_curves_read_effective_scans(monkeypatch):
