@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
+from scipy.special import logsumexp
 from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
 from pm_statmech.stats.averages import mcse_of_mean
-from pm_statmech.stats.mbar import Mbar
+from pm_statmech.stats.mbar import START_GROUPS, VAST, Mbar, grouped
 from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, solve_ladder, thinning
 from pm_statmech.stats.pooled_moments import central_moments, influences
 
@@ -50,6 +51,21 @@ def energy_cumulants(solution: Mbar, beta: float) -> Cumulants:
 def capacity_at(solution: Mbar, betas: np.ndarray) -> np.ndarray:
     """C at betas (B,) alone, without errors."""
     return betas**2 * central_moments(solution, betas).central[:, 0]
+
+
+def rough_capacity(solution: Mbar, betas: np.ndarray) -> np.ndarray:
+    """C at betas (B,) by groups of draws of like energy: to find peaks, not to tell them."""
+    energy, counts = grouped(solution.energy, START_GROUPS)
+    log_share = -np.outer(energy, solution.betas) - solution.log_z
+    log_count = np.log(counts) - logsumexp(log_share, axis=1)
+    usable = np.where(energy < VAST, energy, 0.0)
+    found = np.empty(len(betas))
+    for i, beta in enumerate(betas):
+        log_weight = log_count - beta * energy
+        weight = np.exp(log_weight - np.max(log_weight))
+        mean = weight @ usable / np.sum(weight)
+        found[i] = beta**2 * (weight @ (usable - mean) ** 2) / np.sum(weight)
+    return found
 
 
 def heat_capacity_peaks(dt: DataTree) -> xr.Dataset:
@@ -105,7 +121,7 @@ def heat_capacity_peaks(dt: DataTree) -> xr.Dataset:
     steps = np.arange(PIECES) / PIECES
     grid = np.append((rungs[:-1, None] + np.diff(rungs)[:, None] * steps).ravel(), rungs[-1])
 
-    heights = capacity_at(solution, grid)
+    heights = rough_capacity(solution, grid)
     places, found = find_peaks(heights, prominence=LEAST_PROMINENCE * np.max(heights))
     rows = []
     for place, left, right in zip(
