@@ -29,7 +29,7 @@ check: .venv/installed
 	$(BIN)/python -m pytest -q tests/test_structure.py
 
 docs: .venv/docs
-	MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 .venv/bench: .venv/installed
@@ -40,4 +40,4 @@ bench: .venv/bench
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evidence.py --seeds 3
 
 clean:
-	rm -rf .venv docs/_build engel.html
+	rm -rf .venv docs/_build docs/_gallery docs/gallery engel.html

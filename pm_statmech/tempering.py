@@ -68,6 +68,14 @@ class TemperedModel:
     prior_reason: str
     terms: tuple[TemperedTerm, ...]
 
+    def __repr__(self) -> str:
+        terms = ", ".join(f"{t.name} ({t.kind}, beta {t.beta:g})" for t in self.terms)
+        prior = "" if self.prior_normalised else f", prior not normalised: {self.prior_reason}"
+        return (
+            f"TemperedModel({terms}; target beta {self.target_beta:g}, variables "
+            f"{', '.join(str(v.name) for v in self.value_vars)}{prior})"
+        )
+
     @property
     def n_observations(self) -> int:
         """Observations in all tempered terms together."""

@@ -1,17 +1,17 @@
 """README code and every example run, as a user would run them."""
 
-import os
+import importlib.util
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib
 import pytest
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SPEC = importlib.util.spec_from_file_location("gallery", ROOT / "docs" / "gallery.py")
+gallery = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(gallery)
 
 SWAPS = "[ok] Neighbouring rungs swap"
 SAID = {
@@ -26,19 +26,43 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
-def test_example(path, tmp_path):
-    environment = {**os.environ, "MPLBACKEND": "agg"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(path)], cwd=tmp_path, env=environment,
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert SAID[path.name] in done.stdout
-    last = done.stdout.strip().splitlines()[-1]
+@pytest.mark.parametrize("path", gallery.EXAMPLES, ids=lambda p: p.name)
+def test_example(path):
+    """Run as a user would, or kept since the last change: the gallery shows the same output."""
+    folder = gallery.run(path)
+    printed = (folder / "stdout.txt").read_text()
+    assert SAID[path.name] in printed
+    drawn = set(re.findall(r"draws? ``(\w+\.png)``", path.read_text(encoding="utf-8")))
+    assert drawn == {p.name for p in folder.glob("*.png")}
     if path.name == "quickstart.py":
-        assert last == f"Report: {tmp_path / 'engel.html'}"
-        assert (tmp_path / "engel.html").stat().st_size > 20_000
+        assert printed.strip().splitlines()[-1] == "Report: engel.html"
+        assert (folder / "engel.html").stat().st_size > 20_000
+
+
+def test_output_is_kept_until_something_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "KEPT", tmp_path / "kept")
+    example = tmp_path / "example.py"
+    example.write_text("print(1 + 1)")
+    kept = gallery.run(example) / "stdout.txt"
+    assert kept.read_text() == "2\n"
+    kept.write_text("kept\n")
+    assert gallery.run(example) == kept.parent
+    assert kept.read_text() == "kept\n"
+    example.write_text("print(1 + 2)")
+    assert (gallery.run(example) / "stdout.txt").read_text() == "3\n"
+    example.write_text("raise ValueError('no')")
+    with pytest.raises(RuntimeError, match="ValueError: no"):
+        gallery.run(example)
+
+
+def test_pages_of_the_gallery(tmp_path, monkeypatch):
+    example = tmp_path / "example.py"
+    example.write_text('"""A title.\n\nA story, with ``code``.\n"""\n\nprint("said")\n')
+    monkeypatch.setattr(gallery, "KEPT", tmp_path / "kept")
+    title, text = gallery.page(example)
+    assert title == "A title"
+    for part in ("# A title", "A story, with `code`.", "```text\nsaid\n```", "literalinclude"):
+        assert part in text
 
 
 def test_readme_code(tmp_path, monkeypatch):
@@ -54,7 +78,17 @@ def test_readme_code(tmp_path, monkeypatch):
     assert space["dt"]["posterior"].attrs["target_beta"] == 0.0103
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/conventions.md", "docs/architecture.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "docs/conventions.md",
+        "docs/architecture.md",
+        "docs/correctness.md",
+        "docs/how_to_choose.md",
+        "docs/getting_started.md",
+    ],
+)
 def test_links_of_pages_point_to_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):

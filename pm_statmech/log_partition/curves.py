@@ -59,6 +59,12 @@ class LogPartitionCurve:
     mcse: np.ndarray
     networks: dict[str, str] | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"LogPartitionCurve(log Z at {len(self.betas)} betas from {self.betas[0]:g} to "
+            f"{self.betas[-1]:g})"
+        )
+
     def __post_init__(self) -> None:
         if len(self.betas) < 2 or np.any(np.diff(self.betas) <= 0):
             raise ValueError(f"betas = {self.betas}: two or more are needed, increasing.")

@@ -142,6 +142,9 @@ class NetworkEngine:
     digest: str | None = None
     missing: str | None = None
 
+    def __repr__(self) -> str:
+        return f"NetworkEngine({self.said}{'' if self.exact else ', approximate'})"
+
     def needed(self) -> None:
         """Raise NetworkError where somebody needs log Z and there is no engine."""
         if self.missing is not None:

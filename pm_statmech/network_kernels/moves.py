@@ -28,6 +28,9 @@ class NetworkMoves:
     run: Callable[..., np.ndarray]
     refusal: Callable[[Network, np.ndarray], str | None]
 
+    def __repr__(self) -> str:
+        return f"NetworkMoves({self.said})"
+
     def check(self, network: Network, K: np.ndarray) -> None:
         """Raise NetworkError where these moves do not leave the distribution alone."""
         why = self.refusal(network, K)

@@ -27,6 +27,8 @@ class Finding:
     def __str__(self) -> str:
         return f"[{MARKS[self.level]}] {self.sentence}"
 
+    __repr__ = __str__
+
 
 @dataclass(frozen=True)
 class Verdict:

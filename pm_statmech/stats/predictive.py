@@ -55,6 +55,9 @@ class ExpectedLoss(NamedTuple):
             f"{share:.0%} of Pareto k above 0.7"
         )
 
+    def __repr__(self) -> str:
+        return str(self)
+
 
 def _term(dt: DataTree, var_name: str | None) -> tuple[TermInfo, float]:
     if not isinstance(dt, DataTree) or "loss" not in dt.children:

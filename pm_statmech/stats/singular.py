@@ -41,6 +41,9 @@ class Estimate(NamedTuple):
     def __str__(self) -> str:
         return f"{self.value:.4g} +- {self.mcse:.2g} ({self.method})"
 
+    def __repr__(self) -> str:
+        return str(self)
+
 
 def _observations(dt: DataTree, n: int | None) -> int:
     found = int(tempering_group(dt).attrs["n_observations"]) if n is None else int(n)
