@@ -9,7 +9,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from pm_statmech.errors import TreeError
+from pm_statmech.errors import PmStatmechError, TreeError
 from pm_statmech.reporting import report, verdict
 
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(report(tree, target, backend=options.backend))
             return 0
         found = verdict(tree)
-    except (TreeError, ModuleNotFoundError) as error:
+    except (PmStatmechError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(found)

@@ -7,6 +7,7 @@ with E = n L_n the summed loss of n observations and beta = 1 / log n.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -17,13 +18,15 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
 from pm_statmech.energy_function import flat_point, layout_of
-from pm_statmech.errors import EnergyError, TreeError, UnsupportedVariableError
+from pm_statmech.errors import ConvergenceWarning, EnergyError, TreeError, UnsupportedVariableError
 from pm_statmech.gibbs import GibbsPotential
 from pm_statmech.samplers import sample_tempered
 from pm_statmech.stats import Estimate, thermodynamics
 from pm_statmech.tempering import tempered_model
 
 LEAST_OBSERVATIONS = 3
+# errors by which the mean energy may lie below that of a minimum
+FAR_BELOW = 3.0
 
 
 def local_learning_coefficient(
@@ -71,7 +74,7 @@ def local_learning_coefficient(
     Returns
     -------
     Estimate
-        of lambda, with its Monte Carlo error. It may be negative where the point is no minimum.
+        of lambda, with its Monte Carlo error.
 
     Raises
     ------
@@ -81,6 +84,11 @@ def local_learning_coefficient(
         the energy of the point is not finite, or gamma is not positive.
     UnsupportedVariableError
         discrete variables, which have no neighbourhood.
+
+    Warns
+    -----
+    ConvergenceWarning
+        the mean energy of the draws lies below that of the point, which is then no minimum.
 
     Notes
     -----
@@ -132,6 +140,13 @@ def local_learning_coefficient(
             idata_kwargs={"log_likelihood": False, "log_prior": False},
         )  # fmt: skip
     found = thermodynamics(dt).sel(inverse_temperature=beta)
+    if float(found["mean_energy"]) < -FAR_BELOW * float(found["mean_energy_mcse"]):
+        warnings.warn(
+            f"draws near the point have a mean energy {-float(found['mean_energy']):.3g} below its "
+            "own: it is no minimum, and the estimate says nothing of one. Take minimise(model).",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     return Estimate(
         beta * float(found["mean_energy"]),
         beta * float(found["mean_energy_mcse"]),

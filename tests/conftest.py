@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -57,6 +58,14 @@ def state_with_sum(S: int) -> np.ndarray:
         if abs(sum_over_bonds(x) - S) > before and rng.random() > 0.05:
             x[i, j] *= -1
     return x
+
+
+@pytest.fixture(autouse=True)
+def _figures_closed():
+    """Close what a test drew: Matplotlib keeps figures, and warns of many."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

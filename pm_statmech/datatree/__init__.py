@@ -35,7 +35,7 @@ from pm_statmech.datatree.pointwise import (
     check_options,
     pointwise_values,
 )
-from pm_statmech.datatree.run import annealing_dataset, from_run, round_trips, unpacked
+from pm_statmech.datatree.run import annealing_dataset, check_dims, from_run, round_trips, unpacked
 from pm_statmech.datatree.signs import transitions
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "annealing_dataset",
     "annealing_group",
     "azstats",
+    "check_dims",
     "check_options",
     "from_annealed",
     "from_energies",

@@ -93,6 +93,10 @@ def from_energies(
             f"{int(np.sum(bad[..., k]))} energies at beta = {rungs[k]:g} are NaN or infinite: only "
             "at beta = 0 may an energy be infinite."
         )
+    if np.all(np.isinf(values[..., 0])):
+        raise EnergyError(
+            "every energy at beta = 0 is infinite: no draw of the prior says what log Z is."
+        )
     target = float(rungs[-1]) if target_beta is None else float(target_beta)
     if target not in rungs:
         raise LadderError(f"target_beta = {target:g} is none of betas = {rungs.tolist()}.")
@@ -115,7 +119,8 @@ def from_energies(
     index = {"chain": np.arange(chains), "draw": np.arange(n_draws), RUNG: rungs}
     groups = {"tempering": xr.Dataset({"energy": (("chain", "draw", RUNG), values)}, index, attrs)}
     if draws is not None:
-        variables = {}
+        variables: dict = {}
+        numbers: dict = {}
         for variable, array in draws.items():
             array = np.asarray(array)
             if array.shape[:3] != values.shape:
@@ -125,7 +130,8 @@ def from_energies(
                 )
             dims = [f"{variable}_dim_{axis}" for axis in range(array.ndim - 3)]
             variables[variable] = (("chain", "draw", RUNG, *dims), array)
-        whole = xr.Dataset(variables, index, attrs)
+            numbers |= {dim: np.arange(n) for dim, n in zip(dims, array.shape[3:], strict=True)}
+        whole = xr.Dataset(variables, {**index, **numbers}, attrs)
         groups["tempered_posterior"] = whole
         groups["posterior"] = whole.sel({RUNG: target}, drop=True)
     return DataTree.from_dict({f"/{key}": group for key, group in groups.items()})

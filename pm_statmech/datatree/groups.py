@@ -91,8 +91,8 @@ def energies_of_trace(dt: DataTree) -> xr.Dataset:
         "log_partition_zero": np.nan,
         "log_partition_zero_mcse": np.nan,
         "complete": 1,
-        **annealed,
         **loss.attrs,
+        **annealed,
         "reference": f"Z({target:g})",
     }
     whole = xr.DataArray(energy).transpose(*SAMPLE_DIMS).astype(np.float64)

@@ -68,6 +68,8 @@ def add_pointwise(dt: DataTree, model: pm.Model, split: TemperedModel, target: f
         "target_beta": target,
         "tempered_terms": term_attributes(split.terms, split.target_beta),
         "n_observations": split.n_observations,
+        "prior_normalised": int(split.prior_normalised),
+        "prior_reason": split.prior_reason,
     }
 
     def dataset(variables):
@@ -98,7 +100,8 @@ def add_densities(
     posterior = dt["posterior"]
     size = 8 * posterior.sizes["chain"] * posterior.sizes["draw"] * split.n_observations
     left_out = size if options["log_likelihood"] and size > limit else 0
-    if options["log_likelihood"] and not left_out:
+    kept = all(rv.name in posterior.dataset for rv in model.free_RVs)
+    if options["log_likelihood"] and not left_out and kept:
         add_pointwise(dt, model, split, target)
     if options["log_prior"]:
         add_log_prior(dt, model)

@@ -75,6 +75,15 @@ def _trace_names(model: pm.Model, var_names) -> list[str]:
     return [name for name in default if name in set(var_names)]
 
 
+def check_dims(model: pm.Model) -> None:
+    """Raise TreeError, before anything is sampled, where a dimension has the ladder's own name."""
+    if RUNG in model.coords or any(RUNG in dims for dims in model.named_vars_to_dims.values()):
+        raise TreeError(
+            f"the model has a dimension {RUNG!r}, which is that of the rungs in the tree of a run: "
+            "give it another name."
+        )
+
+
 def round_trips(replica: np.ndarray, target_rung: int) -> tuple[int, int]:
     """Round trips 0 -> target -> 0 and restarts 0 -> target of all replicas (n, K) of a chain."""
     rungs = np.argsort(replica, axis=1)

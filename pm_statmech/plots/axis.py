@@ -50,6 +50,8 @@ def beta_axis(betas: np.ndarray, target: float) -> BetaAxis:
         return np.arcsinh(np.asarray(beta, dtype=float) / unit)
 
     top = float(betas[-1])
+    if top == 0:
+        return BetaAxis(place(betas), [0.0], ["0"], unit)
     low = int(np.ceil(np.log10(unit)))
     decades = [10.0**k for k in range(low, int(np.floor(np.log10(top))) + 1)]
     between = [m * 10.0**k for m in (3, 2, 5) for k in range(low - 1, int(np.log10(top)) + 1)]

@@ -12,7 +12,7 @@ from xarray import DataTree
 from pm_statmech.datatree import RUNG, tempering_group
 from pm_statmech.plots.axis import energy_axis, new_collection, rung_colours
 from pm_statmech.plots.curves import apart, draw_title, options_of
-from pm_statmech.stats.densities import energy_densities
+from pm_statmech.stats.densities import POINT, energy_densities
 
 if TYPE_CHECKING:
     from arviz_base.labels import BaseLabeller
@@ -87,8 +87,8 @@ def plot_energies(
         pc.map(_curve, "line", data=heights, x=found["position"], **options["line"])
     one = xr.Dataset({"energy": 0.0})
     if options["label"] is not False:
-        top = found["density"].argmax("point")
-        x, y = (found[name].isel(point=top).values for name in ("position", "density"))
+        top = found["density"].argmax(POINT)
+        x, y = (found[name].isel({POINT: top}).values for name in ("position", "density"))
         width = float(np.ptp(found["position"].values))
         for k in apart(x, 0.07 * width, first=int(np.argmax(found[RUNG].values))):
             pc.map(

@@ -11,7 +11,7 @@ import xarray as xr
 from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
-from pm_statmech.errors import EvidenceWarning
+from pm_statmech.errors import EvidenceWarning, LadderError
 from pm_statmech.plots.axis import beta_axis, even_ticks, new_collection
 from pm_statmech.plots.curves import (
     BAND,
@@ -34,11 +34,17 @@ if TYPE_CHECKING:
 
 # numbers that the axis of the estimates has room for
 MOST_TICKS = 4
-TITLES = {
-    "integrand": "(U - U*) d beta: area = -log Z - beta* U*",
-    "steps": "steps of log Z + beta U*, from both sides",
-    "estimates": "log Z by each method, 95%",
-}
+PANELS = ("integrand", "steps", "estimates")
+
+
+def _titles(hottest: float) -> dict[str, str]:
+    """Of the panels, for a ladder from the prior or from a rung above it."""
+    width = "beta*" if hottest == 0 else "(beta* - beta_0)"
+    return {
+        "integrand": f"(U - U*) d beta: area = -log Z - {width} U*",
+        "steps": "steps of log Z, less -U* d beta, from both sides",
+        "estimates": "log Z by each method, 95%",
+    }
 
 
 def plot_evidence(
@@ -52,8 +58,10 @@ def plot_evidence(
 ) -> PlotCollection:
     r"""Plot where the evidence comes from: the integrand, its steps, and every estimate of it.
 
-    .. math:: -\log Z(\beta_*) = \beta_* U_* + \int_0^{\beta_*} (U - U_*)\, d\beta
+    .. math:: -\log \frac{Z(\beta_*)}{Z(\beta_0)} = (\beta_* - \beta_0)\, U_*
+              + \int_{\beta_0}^{\beta_*} (U - U_*)\, d\beta
 
+    from the hottest rung beta_0, which is 0 where the ladder begins at the prior.
     The integrand is drawn in the units of the axis, so that its area is what it seems; with a
     normalised prior that area is the relative entropy of the target to the prior. The steps are
     those of stepping stones, less what a constant energy U* would give; where the two one-sided
@@ -79,6 +87,11 @@ def plot_evidence(
     -------
     PlotCollection
 
+    Raises
+    ------
+    LadderError
+        the target is the hottest rung.
+
     Examples
     --------
     >>> import pm_statmech as pms
@@ -96,18 +109,20 @@ def plot_evidence(
     target = float(tempering_group(dt).attrs["target_beta"])
     rungs = tempering_group(dt)[RUNG].values
     rungs = rungs[rungs <= target]
+    if len(rungs) < 2:
+        raise LadderError(f"the target, beta = {target:g}, is the hottest rung: log Z is 0 there.")
     axis = beta_axis(rungs, target)
     pc = plot_collection
     if pc is None:
-        shown = xr.Dataset(dict.fromkeys(TITLES, 0.0))
+        shown = xr.Dataset(dict.fromkeys(PANELS, 0.0))
         figure = {"figsize": (1500, 480), "figsize_units": "dots"}
         own = {"cols": ["__variable__"], "col_wrap": 3, "figure": figure}
         pc = new_collection(shown, backend, gap=0.12, **{**own, **pc_kwargs})
-    panel = {name: xr.Dataset({name: 0.0}) for name in TITLES}
+    panel = {name: xr.Dataset({name: 0.0}) for name in PANELS}
     _integrand(pc, dt, axis, options)
     _steps(pc, dt, axis, options)
     _estimates(pc, dt, options)
-    for name, text in TITLES.items():
+    for name, text in _titles(float(rungs[0])).items():
         if options["title"] is not False:
             title = text if labeller is None else labeller.var_name_to_str(name)
             draw_title(pc, panel[name], title, options["title"])
@@ -175,7 +190,7 @@ def _estimates(pc: PlotCollection, dt: DataTree, options) -> None:
     one = xr.Dataset({"estimates": 0.0})
     usable = np.isfinite(centres) & np.isfinite(errors)
     ends = np.array(centres)[usable] + BAND * np.array([[-1.0], [1.0]]) * np.array(errors)[usable]
-    if options["xticks"] is not False:
+    if options["xticks"] is not False and np.any(usable):
         ticks, labels = even_ticks(float(np.min(ends)), float(np.max(ends)), most=MOST_TICKS)
         pc.map(
             draw.set_xticks, "xticks_estimates", data=one, values=ticks, labels=labels,

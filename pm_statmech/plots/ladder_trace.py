@@ -12,7 +12,7 @@ from xarray import DataTree
 from pm_statmech.datatree import RUNG
 from pm_statmech.plots.axis import new_collection, rung_colours
 from pm_statmech.plots.curves import draw_rungs, options_of
-from pm_statmech.stats.densities import ladder_densities
+from pm_statmech.stats.densities import PART, POINT, ladder_densities
 
 if TYPE_CHECKING:
     from arviz_base.labels import BaseLabeller
@@ -78,11 +78,11 @@ def plot_ladder_trace(
     offset = xr.DataArray(
         np.arange(n_rungs, dtype=float)[::-1], dims=[RUNG], coords={RUNG: found[RUNG]}
     )
-    x, heights = (found.sel(density_part=part, drop=True) for part in ("x", "y"))
+    x, heights = (found.sel({PART: part}, drop=True) for part in ("x", "y"))
     top = (offset + HEIGHT * heights).drop_attrs()
     pc = plot_collection
     if pc is None:
-        dims = [str(d) for d in top.dims if d not in (RUNG, "point")]
+        dims = [str(d) for d in top.dims if d not in (RUNG, POINT)]
         own = {"aes": {"color": [RUNG]}, "color": rung_colours(n_rungs)[::-1],
                "cols": ["__variable__", *dims], "col_wrap": 3}  # fmt: skip
         pc = new_collection(top, backend, gap=0.12, **{**own, **pc_kwargs})
@@ -93,7 +93,7 @@ def plot_ladder_trace(
         )  # fmt: skip
     if options["line"] is not False:
         pc.map(_ridge, "line", data=top, x=x, **options["line"])
-    panels = top.isel({RUNG: 0, "point": 0}, drop=True)
+    panels = top.isel({RUNG: 0, POINT: 0}, drop=True)
     if options["title"] is not False:
         pc.map(
             draw.labelled_title, "title", data=panels,

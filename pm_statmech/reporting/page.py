@@ -166,7 +166,9 @@ def report(dt: DataTree, path: str | Path, *, backend: str | None = None) -> Pat
     engine, said = chosen(backend), verdict(dt)
     sections = ""
     if tempering_group(dt).sizes[RUNG] > 1:
-        sections += _thermodynamics(dt, engine, said) + _evidence(dt, engine, said)
+        sections += _thermodynamics(dt, engine, said)
+        if attrs["target_beta"] > float(tempering_group(dt)[RUNG][0]):
+            sections += _evidence(dt, engine, said)
     if "ladder" in dt.children:
         sections += _ladder(dt, engine)
     if "posterior" in dt.children and "model_graph" in dt["posterior"].attrs:

@@ -133,7 +133,8 @@ def drawn(nodes: Sequence[Node]) -> str:
         if node.shape:
             lines.append(node.shape)
         boxes[node.name] = ax.text(
-            x, -layer, "\n".join(lines), ha="center", va="center", fontsize=9, zorder=2,
+            x, -layer, "\n".join(lines).replace("$", r"\$"), ha="center", va="center", fontsize=9,
+            zorder=2,
             bbox={**LOOKS[node.kind], "edgecolor": "0.3"},
         )  # fmt: skip
     ax.set(xlim=(-widest, widest), ylim=(-deepest - 0.5, 0.5))

@@ -159,6 +159,12 @@ def chains_agree(dt: DataTree) -> list[Finding]:
     value = float(r_hat(energy))
     if parameters is not None:
         value = float(np.fmax(r_hat(parameters).to_array().max(), value))
+    still = all(np.ptp(v.values.astype(float)) == 0 for v in (energy, *known.data_vars.values()))
+    if still:
+        return [Finding(question, "good", "Every draw at the target is the same.", 1.0)]
+    if np.isnan(value):
+        sentence = f"{group.sizes['draw']} draws a chain are too few to compare the {kind}."
+        return [Finding(question, "bad", sentence, value)]
     level = graded(value, 1.01, 1.05)
     if ess < 100 * group.sizes["chain"] and level == "good":
         level = "doubtful"
@@ -243,6 +249,16 @@ def modes_are_known(dt: DataTree) -> list[Finding]:
     ]
 
 
+def number_of_parameters(dt: DataTree) -> int:
+    """How many continuous numbers the free variables have together; 0 where a tree does not say."""
+    if "log_prior" not in dt.children or "posterior" not in dt.children:
+        return 0
+    posterior = dt["posterior"].dataset
+    free = [posterior[name] for name in dt["log_prior"].data_vars if name in posterior]
+    count = sum(v[0, 0].size for v in free if v.dtype.kind == "f")
+    return int(count) if all(v.dtype.kind == "f" for v in free) else 0
+
+
 def information_gained(dt: DataTree, known: KnownEvidence) -> list[Finding]:
     """How far the target is from the prior, and how many parameters the data determine."""
     group = tempering_group(dt)
@@ -252,12 +268,20 @@ def information_gained(dt: DataTree, known: KnownEvidence) -> list[Finding]:
     effective = ""
     # two phases differ in energy, which says nothing of parameters
     split = "ladder" in dt.children and bool(transitions(dt))
-    if not split and any(t.kind != "distribution" for t in read_terms(group.attrs)):
+    parameters = number_of_parameters(dt)
+    if parameters and not split and all(t.kind != "distribution" for t in read_terms(group.attrs)):
         effective = f": the data determine {2 * C:.1f} parameters"
+        if 2 * (C - 2 * C_error) > parameters:
+            effective = (
+                f", more than half of its {parameters}-dimensional space, which a normal posterior "
+                "would have: prior and data disagree, or the posterior is far from normal"
+            )
     capacity = f"heat capacity {'of the target is ' if beta else ''}"
     question = "How far is the posterior from the prior?"
     evidence = known.found
-    if evidence is None or evidence.attrs["reference"] not in ("prior", "Z(0)"):
+    # SMC of PyMC tempers every Potential too, which the energy of a tree then lacks
+    other = "ladder" not in dt.children and not group.attrs["prior_normalised"]
+    if evidence is None or other or evidence.attrs["reference"] not in ("prior", "Z(0)"):
         sentence = f"The {capacity}{C:.2f} +- {C_error:.1g}{effective}."
         return [Finding(question, "note", sentence, C)]
     # KL = -beta U - log Z; of U and log Z each has an error of its own

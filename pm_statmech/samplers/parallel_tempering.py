@@ -211,6 +211,7 @@ def sample_tempered(
         raise InverseTemperatureError(
             "target_beta = 0 is the prior: draw it with pm.sample_prior_predictive."
         )
+    datatree.check_dims(split.model)
     required = required_rungs(betas, target)
     n_cores = min(n_chains, os.cpu_count() or 1) if cores is None else cores
     refuse_flat_priors(model)

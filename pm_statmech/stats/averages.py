@@ -9,6 +9,8 @@ from pm_statmech.datatree import azstats
 
 SAMPLE_DIMS = ["chain", "draw"]
 ROUNDING = 1e-8
+# different values that a tail needs to be fitted
+LEAST_VALUES = 5
 
 
 def mcse_of_mean(influence: np.ndarray) -> np.ndarray:
@@ -37,9 +39,10 @@ def pareto_tail(values: np.ndarray) -> float:
 
     The mean is infinite for k >= 1, the variance for k >= 1/2. NaN where it cannot be fitted.
     """
-    # fewer than 25 draws, or a tail of ties, is no tail to fit
-    top = np.sort(values, axis=None)[-max(5, values.size // 10) :]
-    if values.size < 25 or top[0] == top[-1]:
+    # fewer than 25 draws, or a tail of ties, is no tail to fit; ArviZ's tail has so many draws
+    n_tail = int(np.ceil(min(0.2 * values.size, 3.0 * np.sqrt(values.size))))
+    top = np.sort(values, axis=None)[-max(5, n_tail) :]
+    if values.size < 25 or len(np.unique(top)) < LEAST_VALUES:
         return np.nan
     array = xr.DataArray(values, dims=SAMPLE_DIMS)
     return float(azstats(array).pareto_khat(sample_dims=SAMPLE_DIMS, tail="right", r_eff=1.0))

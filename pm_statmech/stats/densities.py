@@ -18,6 +18,8 @@ from pm_statmech.errors import TreeError
 N_POINTS, FEW = 256, 20
 # of the draws of all rungs, that a parameter's axis shows
 SHOWN = (0.005, 0.995)
+# dimensions that no variable of a user's should have
+PART, POINT = "density_part", "density_point"
 
 
 def density(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +56,7 @@ def energy_densities(dt: DataTree, *, place: Callable | None = None) -> xr.Datas
 
     Returns
     -------
-    Dataset over ``inverse_temperature`` and ``point``
+    Dataset over ``inverse_temperature`` and ``density_point``
         ``position`` u, ``density`` there, of area 1 in u; ``finite_share`` over
         ``inverse_temperature``, of the draws that have a finite energy.
 
@@ -78,8 +80,8 @@ def energy_densities(dt: DataTree, *, place: Callable | None = None) -> xr.Datas
     positions, heights = (np.array(column) for column in zip(*rows, strict=True))
     return xr.Dataset(
         {
-            "position": ((RUNG, "point"), positions),
-            "density": ((RUNG, "point"), heights),
+            "position": ((RUNG, POINT), positions),
+            "density": ((RUNG, POINT), heights),
             "finite_share": (RUNG, np.mean(finite, axis=1)),
         },
         coords={RUNG: group[RUNG].values},
@@ -99,9 +101,9 @@ def ladder_densities(dt: DataTree, *, var_names: Sequence[str] | None = None) ->
 
     Returns
     -------
-    Dataset over ``density_part`` ("x", "y"), ``inverse_temperature``, ``point`` and the variables'
-    own dimensions
-        the points, and the density there relative to its largest.
+    Dataset over ``density_part`` ("x", "y"), ``inverse_temperature`` and ``density_point``
+        for every variable, beside its own dimensions, the points, and the density there relative
+        to its largest.
 
     Raises
     ------
@@ -134,18 +136,21 @@ def ladder_densities(dt: DataTree, *, var_names: Sequence[str] | None = None) ->
 
 def _marginals(draws: xr.DataArray) -> xr.DataArray:
     def rows(values: np.ndarray) -> np.ndarray:
-        """(K, S) -> (2, K, point), all rungs inside one range."""
-        low, high = np.quantile(values, SHOWN)
+        """(K, chain, draw) -> (2, K, point), all rungs inside one range."""
+        flat = values.reshape(len(values), -1)
+        usable = flat[np.isfinite(flat)]
+        low, high = np.quantile(usable, SHOWN) if len(usable) else (0.0, 1.0)
         high = high if high > low else low + 1.0
-        found = np.empty((2, len(values), N_POINTS))
-        for k, own in enumerate(values):
+        found = np.zeros((2, len(flat), N_POINTS))
+        for k, own in enumerate(flat):
             inside = own[(own >= low) & (own <= high)]
-            found[:, k] = density(inside) if len(inside) else (np.linspace(low, high, N_POINTS), 0)
+            found[0, k] = np.linspace(low, high, N_POINTS)
+            if len(inside):
+                found[:, k] = density(inside)
         found[1] /= np.maximum(np.max(found[1], axis=-1, keepdims=True), 1e-300)
         return found
 
-    stacked = draws.astype(float).stack(scan=("chain", "draw"))
     return xr.apply_ufunc(
-        rows, stacked, input_core_dims=[[RUNG, "scan"]],
-        output_core_dims=[["density_part", RUNG, "point"]], vectorize=True,
-    ).assign_coords(density_part=["x", "y"])  # fmt: skip
+        rows, draws.astype(float), input_core_dims=[[RUNG, "chain", "draw"]],
+        output_core_dims=[[PART, RUNG, POINT]], vectorize=True,
+    ).assign_coords({PART: ["x", "y"]})  # fmt: skip

@@ -144,7 +144,7 @@ def _by_identity(dt: DataTree, names: list[str]) -> tuple[float, float, str]:
         evidence = log_evidence(dt)
     except (LadderError, TreeError) as reason:
         return np.nan, np.nan, f"by log Z the entropy is not known: {reason}"
-    if evidence.attrs["reference"] != "prior":
+    if evidence.attrs["reference"] != "prior" or not group.attrs["prior_normalised"]:
         return (
             np.nan,
             np.nan,

@@ -166,7 +166,8 @@ def exchange_statistics(dt: DataTree) -> xr.Dataset:
         densities), each with ``*_mcse``. Over ``inverse_temperature``: ``barrier`` with
         ``barrier_mcse``. Over ``chain``, where a run swapped: ``round_trips`` from beta = 0 to the
         target and back, ``restarts``, ``round_trip_rate`` for every scan, and ``replica_mixing``,
-        see `evenness`. Numbers: ``recommended_rungs``; ``ideal_round_trip_rate``,
+        see `evenness`. Numbers: ``recommended_rungs``, twice the barrier and one, and six at
+        least; ``ideal_round_trip_rate``,
         :math:`1 / (2 + 2\Lambda)`, which many rungs and good moves approach; over ``rung``
         ``recommended_ladder``, with equal rejections and through the target.
 

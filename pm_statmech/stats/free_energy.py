@@ -27,6 +27,18 @@ def energy_moments(energy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return mean, variance, on_mean, on_mean**2 - variance
 
 
+def gap_note(energy: np.ndarray, betas: np.ndarray) -> str:
+    """Sentence on neighbouring rungs that not one swap of all scans would join, or ""."""
+    for k in range(len(betas) - 1):
+        exponent = (betas[k + 1] - betas[k]) * (energy[..., k + 1] - energy[..., k])
+        if np.sum(np.exp(np.minimum(exponent, 0.0))) < 1.0:
+            return (
+                f"the rungs beta = {betas[k]:.3g} and {betas[k + 1]:.3g} hardly overlap: log Z "
+                "across them, and the relative entropy, are accidents, whatever their errors."
+            )
+    return ""
+
+
 def thermodynamics(dt: DataTree, *, betas: float | Sequence[float] | None = None) -> xr.Dataset:
     r"""Energy, heat capacity, relative entropy and log partition function, at rungs or between.
 
@@ -89,6 +101,8 @@ def thermodynamics(dt: DataTree, *, betas: float | Sequence[float] | None = None
         "relative_entropy": mcse_of_mean(-rungs * on_mean - on_log_z) + 0.0 * relative,
         "log_partition": mcse_of_mean(on_log_z),
     }
+    gap = gap_note(energy, rungs)
+    note = f"{note} {gap}".strip() if gap else note
     if tail >= 1:
         mean[0] = np.nan
     if tail >= 0.5:

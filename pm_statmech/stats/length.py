@@ -24,19 +24,19 @@ from pm_statmech.stats.evidence import check_ladder_of
 from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, solve_ladder, thinning
 from pm_statmech.stats.pooled_moments import MOST_BETAS, central_moments, influences
 
-# Gauss-Legendre nodes between two rungs
-NODES = 4
+# Gauss-Legendre nodes between two rungs, and of the coarser rule that judges them
+NODES, COARSE = 4, 2
 
 
-def nodes_between(betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nodes_between(betas: np.ndarray, n_nodes: int = NODES) -> tuple[np.ndarray, np.ndarray]:
     r"""Nodes and weights of the integrals between neighbouring rungs, (K - 1, n) each.
 
     By Gauss and Legendre in :math:`\log b`, where the integrand of a regular model is flat; next
     to beta = 0 in the square root of b, since there Var(E) may be infinite.
     """
-    x, w = np.polynomial.legendre.leggauss(NODES)
+    x, w = np.polynomial.legendre.leggauss(n_nodes)
     u, w = 0.5 * (x + 1.0), 0.5 * w
-    nodes, weights = np.empty((2, len(betas) - 1, NODES))
+    nodes, weights = np.empty((2, len(betas) - 1, n_nodes))
     for k, (low, high) in enumerate(itertools.pairwise(betas)):
         if low == 0:
             nodes[k], weights[k] = high * u**2, 2.0 * high * u * w
@@ -62,9 +62,11 @@ def thermodynamic_length(dt: DataTree, *, n_rungs: int | None = None) -> xr.Data
     -------
     Dataset
         ``length`` and ``length_mcse`` over ``inverse_temperature``, in standard deviations of the
-        energy; ``recommended_ladder`` over ``rung``, from the first rung to the last in equal
-        lengths, with the rung next to the target moved onto it. `exchange_statistics` recommends
-        rungs at equal rejections, which is nearly the same where energies are normal.
+        energy; the error holds what half as many nodes between rungs change, which is much where
+        a transition lies between two of them. ``recommended_ladder`` over ``rung``, from the first
+        rung to the last in equal lengths, with the rung next to the target moved onto it.
+        `exchange_statistics` recommends rungs at equal rejections, which is nearly the same where
+        energies are normal.
 
     Raises
     ------
@@ -94,8 +96,12 @@ def thermodynamic_length(dt: DataTree, *, n_rungs: int | None = None) -> xr.Data
     betas = group[RUNG].values
     n_rungs = len(betas) if n_rungs is None else int(n_rungs)
     check_ladder_of(group)
-    if n_rungs < 2:
-        raise LadderError(f"n_rungs = {n_rungs}: a ladder has two rungs at least.")
+    inside = betas[0] < group.attrs["target_beta"] < betas[-1]
+    if n_rungs < 2 + inside:
+        raise LadderError(
+            f"n_rungs = {n_rungs}: a ladder has {2 + inside} rungs at least, its ends"
+            f"{' and the target' if inside else ''}."
+        )
     nodes, weights = nodes_between(betas)
     energy = group["energy"].transpose("chain", "draw", RUNG).values
     solution = solve_ladder(dt, thin=thinning(energy, nodes.size))
@@ -110,13 +116,19 @@ def thermodynamic_length(dt: DataTree, *, n_rungs: int | None = None) -> xr.Data
         parts.append(influences(solution, at[own], found).moments[..., 1] * slope)
     shape = (*parts[0].shape[:2], *nodes.shape)
     pieces = np.sum((weight * sd).reshape(nodes.shape), axis=1)
+    # how far the rule is from one of half as many nodes, in a transition between two rungs
+    at, weight = (v.ravel() for v in nodes_between(betas, COARSE))
+    coarse = weight * np.sqrt(central_moments(solution, at).central[:, 0])
+    misfit = np.cumsum(np.abs(pieces - coarse.reshape(-1, COARSE).sum(axis=1)))
     on_pieces = np.sum(np.concatenate(parts, axis=-1).reshape(shape), axis=-1)
     length = np.append(0.0, np.cumsum(pieces))
-    errors = mcse_of_mean(np.cumsum(on_pieces, axis=-1))
-    # where the energy does not vary the length stands still, and has no inverse
-    rising = length + np.arange(len(length)) * 1e-9 * max(length[-1], 1e-300)
-    recommended = PchipInterpolator(rising, betas)(np.linspace(0.0, rising[-1], n_rungs))
-    recommended[[0, -1]] = betas[[0, -1]]
+    errors = np.hypot(mcse_of_mean(np.cumsum(on_pieces, axis=-1)), misfit)
+    recommended = np.linspace(betas[0], betas[-1], n_rungs)
+    if length[-1] > 0:
+        # where the energy does not vary the length stands still, and has no inverse
+        rising = length + np.arange(len(length)) * 1e-9 * length[-1]
+        recommended = PchipInterpolator(rising, betas)(np.linspace(0.0, rising[-1], n_rungs))
+        recommended[[0, -1]] = betas[[0, -1]]
     target = float(group.attrs["target_beta"])
     if n_rungs > 2 and target not in recommended:
         inner = recommended[1:-1]

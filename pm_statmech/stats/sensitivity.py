@@ -12,13 +12,15 @@ import xarray as xr
 from xarray import DataTree
 
 from pm_statmech.datatree import RUNG, tempering_group
-from pm_statmech.errors import TreeError
+from pm_statmech.errors import InverseTemperatureError, TreeError
 from pm_statmech.stats.averages import mcse_of_mean
 from pm_statmech.stats.mbar import at_beta
 from pm_statmech.stats.pooled import KEPT_ATTRIBUTES, check_inside, means_at, solve_ladder
 from pm_statmech.stats.reweighting import SCAN_DIMS, columns_of
 
 # temperatures looked at by default, from a quarter of the target to four times it
+# suffixes of the statistics of a variable
+KINDS = ("", "_mcse", "_sd", "_sd_mcse", "_shift", "_shift_mcse")
 N_BETAS, FACTOR = 17, 4.0
 
 
@@ -81,6 +83,8 @@ def beta_sensitivity(
     group = tempering_group(dt)
     rungs, target = group[RUNG].values, float(group.attrs["target_beta"])
     if betas is None:
+        if target == 0:
+            raise InverseTemperatureError("the target is beta = 0, the prior: give betas=.")
         low, high = max(rungs[0], target / FACTOR), min(rungs[-1], target * FACTOR)
         betas = np.clip(np.geomspace(low, high, N_BETAS), low, high).tolist()
     asked = check_inside(betas, rungs)
@@ -94,6 +98,13 @@ def beta_sensitivity(
     unknown = sorted(set(names) - set(map(str, draws.data_vars)))
     if unknown:
         raise TreeError(f"var_names: {unknown} are not among {sorted(map(str, draws.data_vars))}.")
+    made = [f"{name}{kind}" for name in names for kind in KINDS]
+    twice = sorted({name for name in made if made.count(name) > 1})
+    if twice:
+        raise TreeError(
+            f"{twice} would stand for a variable of that name and for a statistic of another: "
+            "choose some of them with var_names=."
+        )
     solution = solve_ladder(dt)
     weighted = [at_beta(solution, beta) for beta in asked]
     energy = np.where(np.isfinite(solution.energy), solution.energy, 0.0)[..., None]
@@ -105,8 +116,7 @@ def beta_sensitivity(
             found[:, i] = _moments(solution, here, columns, energy)
         dims = [d for d in draws[name].dims if d not in SCAN_DIMS]
         shape = (len(asked), *(draws[name].sizes[d] for d in dims))
-        kinds = ("", "_mcse", "_sd", "_sd_mcse", "_shift", "_shift_mcse")
-        for kind, values in zip(kinds, found, strict=True):
+        for kind, values in zip(KINDS, found, strict=True):
             variables[f"{name}{kind}"] = ((RUNG, *dims), values.reshape(shape))
     kept = {k: v for k, v in draws.coords.items() if not set(v.dims) & set(SCAN_DIMS)}
     attrs = {key: group.attrs[key] for key in KEPT_ATTRIBUTES}
@@ -115,6 +125,11 @@ def beta_sensitivity(
 
 def _moments(solution, here, columns: np.ndarray, energy: np.ndarray) -> np.ndarray:
     """Mean, sd and shift of columns (chain, draw, K, M) with their errors: (6, M)."""
+    # draws without weight may be infinite; of any with weight no moment is known
+    weightless = here.weights[..., None] == 0
+    columns = np.where(weightless & ~np.isfinite(columns), 0.0, columns)
+    known = np.all(np.isfinite(columns), axis=(0, 1, 2))
+    columns = np.where(known, columns, 0.0)
     centre = np.tensordot(here.weights, columns, axes=3)
     U = float(np.sum(here.weights[..., None] * energy))
     away = columns - centre
@@ -131,4 +146,5 @@ def _moments(solution, here, columns: np.ndarray, energy: np.ndarray) -> np.ndar
     shift = np.where(sd > 0, -here.beta * covariance / safe, 0.0)
     on_shift = -here.beta * (on_covariance / safe - covariance * on_sd / safe**2)
     errors = [mcse_of_mean(v) for v in (on_mean, on_sd, on_shift)]
-    return np.stack([mean, errors[0], sd, errors[1], shift, errors[2]])
+    found = np.stack([mean, errors[0], sd, errors[1], shift, errors[2]])
+    return np.where(known, found, np.nan)

@@ -39,7 +39,10 @@ class Estimate(NamedTuple):
     method: str
 
     def __str__(self) -> str:
-        return f"{self.value:.4g} +- {self.mcse:.2g} ({self.method})"
+        # as many digits as the error has
+        known = np.isfinite(self.mcse) and self.mcse > 0
+        decimals = max(0, 1 - int(np.floor(np.log10(self.mcse)))) if known else 4
+        return f"{self.value:.{decimals}f} +- {self.mcse:.2g} ({self.method})"
 
     def __repr__(self) -> str:
         return str(self)
@@ -216,13 +219,15 @@ def singular_fluctuation(dt: DataTree, *, var_name: str | None = None) -> Estima
             "Add it with dt = pm_statmech.compute_loss(dt, model)."
         )
     attrs = dt["loss"].attrs
-    terms = [t.name for t in read_terms(attrs) if t.n_observations > 0]
+    known = {t.name: t for t in read_terms(attrs) if t.n_observations > 0}
+    terms = list(known)
     if var_name is None and len(terms) != 1:
         raise TreeError(f"there are several terms, {terms}: name one by var_name=.")
     name = terms[0] if var_name is None else var_name
     if name not in terms:
         raise TreeError(f"var_name={name!r} is not a tempered term; there are {terms}.")
-    losses, beta = dt["loss"][name], float(attrs["target_beta"])
+    # each term has a beta of its own
+    losses, beta = dt["loss"][name], float(attrs["target_beta"]) * known[name].ratio
     centred = losses - losses.mean(SAMPLE_DIMS)
     others = [dim for dim in losses.dims if dim not in SAMPLE_DIMS]
     spread = 0.5 * beta * (centred**2).sum(others)
