@@ -6,7 +6,15 @@ import numpy as np
 import pytensor.tensor as pt
 
 from pm_statmech.errors import LossError
-from pm_statmech.losses.loss import Loss, constant, fixed, fraction, positive
+from pm_statmech.losses.loss import (
+    Loss,
+    constant,
+    convolved_part,
+    fixed,
+    fraction,
+    positive,
+    softplus_part,
+)
 
 
 def _residual(name: str, law, unit: str, **properties) -> Loss:
@@ -42,7 +50,10 @@ def pinball(tau: float, smooth: float = 0.0) -> Loss:
         raise LossError(f"smooth = {width:g}: the width of the smoothed kink is >= 0.")
 
     def smoothed(w):
-        return lambda r: constant(tau) * r + w * pt.softplus(-r / w)
+        return lambda r: constant(tau) * r + softplus_part(-r, w)
+
+    def convolved(h):
+        return lambda r: constant(tau) * r + convolved_part(-r, h)
 
     if width > 0:
         return _residual(
@@ -55,6 +66,7 @@ def pinball(tau: float, smooth: float = 0.0) -> Loss:
         parameters=(("tau", tau),),
         smooth=False,
         smoothed=smoothed,
+        convolved=convolved,
     )
 
 
@@ -64,7 +76,8 @@ absolute = _residual(
     pt.abs,
     "y",
     smooth=False,
-    smoothed=lambda w: lambda r: r + constant(2.0) * w * pt.softplus(-r / w),
+    smoothed=lambda w: lambda r: r + constant(2.0) * softplus_part(-r, w),
+    convolved=lambda h: lambda r: r + constant(2.0) * convolved_part(-r, h),
 )
 
 

@@ -52,6 +52,9 @@ class Loss:
     smoothed
         width -> a differentiable law that tends to this one's as the width, in the unit of
         the law's argument, tends to 0; for a loss with kinks. The width may be a tensor.
+    convolved
+        width -> the law convolved with a normal density of that standard deviation in the
+        residual or the score, whose curvature is a kernel estimate at the kink.
 
     Examples
     --------
@@ -76,6 +79,7 @@ class Loss:
     signature: str = "(),()->()"
     source: Callable | None = field(default=None, repr=False)
     smoothed: Callable[[Any], Pointwise] | None = field(default=None, compare=False, repr=False)
+    convolved: Callable[[Any], Pointwise] | None = field(default=None, compare=False, repr=False)
 
     @property
     def bounded(self) -> bool:
@@ -110,6 +114,18 @@ class Loss:
                 f"{len(prediction)} were given."
             )
         return self.law(observed, *prediction)
+
+
+def softplus_part(u, width):
+    """Smooth relative of max(0, u): w log(1 + exp(u / w))."""
+    return width * pt.softplus(u / width)
+
+
+def convolved_part(u, width):
+    r"""max(0, u) convolved with a normal density, :math:`u\,\Phi(u/h) + h\,\varphi(u/h)`."""
+    z = u / width
+    density = pt.exp(constant(-0.5) * z**2) / constant(np.sqrt(2.0 * np.pi))
+    return u * constant(0.5) * pt.erfc(-z / constant(np.sqrt(2.0))) + width * density
 
 
 def constant(value: float) -> TensorVariable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytensor.tensor as pt
 
-from pm_statmech.losses.loss import Loss, constant, positive
+from pm_statmech.losses.loss import Loss, constant, convolved_part, positive, softplus_part
 
 
 def _margin(observed, score):
@@ -12,7 +12,11 @@ def _margin(observed, score):
 
 
 def _smooth_hinge_law(w):
-    return lambda y, f: w * pt.softplus((constant(1.0) - _margin(y, f)) / w)
+    return lambda y, f: softplus_part(constant(1.0) - _margin(y, f), w)
+
+
+def _convolved_hinge_law(h):
+    return lambda y, f: convolved_part(constant(1.0) - _margin(y, f), h)
 
 
 def smooth_hinge(width: float = 0.1) -> Loss:
@@ -30,6 +34,7 @@ hinge = Loss(
     lambda y, f: pt.maximum(constant(1.0) - _margin(y, f), 0),
     smooth=False,
     smoothed=_smooth_hinge_law,
+    convolved=_convolved_hinge_law,
 )
 
 #: exp(-m), of boosting.
