@@ -11,7 +11,7 @@ from pm_statmech.calibration.information import hall_sheather
 from pm_statmech.calibration.matching import determinant_form, trace_form
 from pm_statmech.errors import CalibrationError, UnsupportedVariableError
 from pm_statmech.losses.loss import constant, convolved_part
-from pm_statmech.minimum import LinearLoss, linear_programme
+from pm_statmech.regression import LinearLoss, linear_programme
 
 ENGEL = sm.datasets.engel.load_pandas().data
 MATCHING = (pms.calibration.information_matching, pms.calibration.information_matching_trace)
@@ -217,7 +217,7 @@ def test_programmes_of_many_observations_are_those_of_all(tau, monkeypatch):
         pms.losses.pinball(tau), design, target, rng.gamma(2.0, size=n), np.ones(n)
     )
     whole = linear_programme(problem).x
-    monkeypatch.setattr("pm_statmech.minimum.WHOLE_PROGRAMME", 100)
+    monkeypatch.setattr("pm_statmech.regression.WHOLE_PROGRAMME", 100)
     in_parts = linear_programme(problem).x
     np.testing.assert_allclose(in_parts, whole, rtol=1e-8)
 

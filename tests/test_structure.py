@@ -22,7 +22,7 @@ LAYERS = [
     ("distributions", "gibbs"),
     ("energy_terms", "tempering", "explanation"),
     ("native_function", "latent_networks", "energy_function"),
-    ("datatree", "minimum", "solvable"),
+    ("datatree", "regression", "minimum", "solvable"),
     ("pointwise",),
     ("samplers",),
     ("stats",),

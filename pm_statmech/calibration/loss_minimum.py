@@ -18,13 +18,8 @@ from scipy import optimize
 
 from pm_statmech.energy_function import Layout, flat_point
 from pm_statmech.errors import CalibrationError
-from pm_statmech.minimum import (
-    linear_loss,
-    linear_programme,
-    loss_of,
-    reweighted_least_squares,
-    smoothing_widths,
-)
+from pm_statmech.minimum import linear_loss, loss_of, smoothing_widths
+from pm_statmech.regression import linear_programme, reweighted_least_squares, slope_of
 from pm_statmech.tempering import TemperedModel
 
 # of the largest slope, per observation, at which a minimum is one
@@ -50,10 +45,11 @@ def loss_minimiser(split: TemperedModel, layout: Layout) -> Callable[[np.ndarray
 
         return by_programme
     if linear is not None and linear.loss.smooth and linear.loss.convex:
+        slope = slope_of(linear.loss)
 
         def by_least_squares(weights: np.ndarray) -> np.ndarray:
             problem = linear._replace(weights=linear.weights * weights)
-            return _converged(reweighted_least_squares(problem))
+            return _converged(reweighted_least_squares(problem, slope))
 
         return by_least_squares
     return _general(split, layout)
