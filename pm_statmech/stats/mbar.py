@@ -39,6 +39,8 @@ CHUNK = 2048
 KEPT_SHARES = 64_000_000
 # stands for an infinite energy: it has weight 0 at every beta > 0, and times beta = 0 it is 0
 VAST = 1e300
+# the least log weight that single precision holds
+LEAST = -80.0
 # of draws of nearly equal energy: for error bars, and for Newton's start
 GROUPS, START_GROUPS = 8192, 32_768
 
@@ -69,15 +71,16 @@ class Mbar:
     influence: np.ndarray
 
     def share_blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Share of every rung in the mixture at the pooled draws (n, K), some draws at a time.
+        """Share of every rung in the mixture at the pooled draws (n, K), some scans at a time.
 
         In single precision: what they are for is error bars.
         """
         if self.energy.size * len(self.betas) <= KEPT_SHARES:
             yield slice(0, self.energy.size), self.shares
             return
-        for start in range(0, self.energy.size, CHUNK):
-            part = slice(start, start + CHUNK)
+        step = len(self.betas) * max(1, CHUNK // len(self.betas))
+        for start in range(0, self.energy.size, step):
+            part = slice(start, start + step)
             yield part, self._shares(part)
 
     @cached_property
@@ -93,7 +96,7 @@ class Mbar:
         exponent = np.outer(np.where(np.isfinite(energy), energy, VAST), -self.betas)
         exponent -= self.log_z + np.log(len(self.betas))
         exponent -= mixture[:, None]
-        return np.exp(np.maximum(exponent, -80.0, out=exponent).astype(np.float32))
+        return np.exp(np.maximum(exponent, LEAST, out=exponent).astype(np.float32))
 
     def lean(self, values: np.ndarray) -> np.ndarray:
         """How sums of values (chain, draw, K, ...) lean on each log Z(beta_k): (K, ...)."""
@@ -233,25 +236,13 @@ def solve_mbar(energy: np.ndarray, betas: np.ndarray) -> Mbar:
     solved = Mbar(betas, log_z, energy, log_mixture.reshape(energy.shape), np.zeros(energy.shape))
     # each scan moves the mean shares by their deviation from the means of its own rungs
     moved = np.concatenate(
-        [share.reshape(-1, n_rungs, n_rungs).mean(axis=1) for _, share in _whole_scans(solved)]
+        [share.reshape(-1, n_rungs, n_rungs).mean(axis=1) for _, share in solved.share_blocks()]
     ).astype(np.float64)
     moved -= np.mean(moved, axis=0)
     solved.influence[..., 1:] = (moved[:, 1:] @ _inverse(hessian).T).reshape(
         *energy.shape[:2], n_rungs - 1
     )
     return solved
-
-
-def _whole_scans(solved: Mbar) -> Iterator[tuple[slice, np.ndarray]]:
-    """Shares as `share_blocks` gives them, of whole scans at a time."""
-    n_rungs = len(solved.betas)
-    if solved.energy.size * n_rungs <= KEPT_SHARES:
-        yield slice(0, solved.energy.size), solved.shares
-        return
-    step = n_rungs * max(1, CHUNK // n_rungs)
-    for start in range(0, solved.energy.size, step):
-        part = slice(start, start + step)
-        yield part, solved._shares(part)
 
 
 def _inverse(hessian: np.ndarray) -> np.ndarray:

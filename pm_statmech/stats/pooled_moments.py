@@ -13,14 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import comb, logsumexp
 
-from pm_statmech.stats.mbar import GROUPS, VAST, Mbar, grouped
+from pm_statmech.stats.mbar import GROUPS, LEAST, VAST, Mbar, grouped
 
 # weights held at a time, which stay in the processor's cache
 BLOCK = 200_000
 # betas at a time, whose influences by every scan are held together
 MOST_BETAS = 100
-# the least log weight that single precision holds
-LEAST = -80.0
 
 
 class Moments(NamedTuple):
@@ -76,7 +74,7 @@ def central_moments(solution: Mbar, betas: np.ndarray, order: int = 2) -> Moment
     above = np.interp(betas, rungs, solution.log_z)
     # sums are taken about a typical energy, so that large numbers do not cancel
     typical = np.interp(betas, rungs, np.median(energy, axis=0))
-    total, sums = np.zeros(len(betas)), np.zeros((order + 1, len(betas)))
+    sums = np.zeros((order + 1, len(betas)))
     for scans in _blocks(len(energy), len(betas) * len(rungs)):
         e = energy[scans].ravel()
         weights = -betas[:, None] * weighing[scans].ravel()

@@ -233,3 +233,14 @@ def test_large_curves_read_effective_scans(monkeypatch):
     assert 7 <= thinning(x, 100) <= 11
     assert thinning(rng.normal(size=(4, 4000, 3)), 100) == 1
     assert thinning(np.ones((2, 100, 3)), 100) == 1
+
+
+def test_shares_that_are_too_many_to_keep_are_made_in_blocks(monkeypatch):
+    whole = solve_mbar(energies(3), LADDER)
+    monkeypatch.setattr("pm_statmech.stats.mbar.KEPT_SHARES", 10)
+    in_blocks = solve_mbar(energies(3), LADDER)
+    assert "shares" not in in_blocks.__dict__
+    np.testing.assert_allclose(in_blocks.log_z, whole.log_z, atol=1e-12)
+    np.testing.assert_allclose(in_blocks.influence, whole.influence, atol=1e-6)
+    values = whole.energy[..., None]
+    np.testing.assert_allclose(in_blocks.lean(values), whole.lean(values), rtol=1e-4)
