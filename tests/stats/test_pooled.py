@@ -1,9 +1,8 @@
 """MBAR: the laws at rungs and between them, its equations, and its errors."""
 
 import json
-from pathlib import Path
-
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
