@@ -40,18 +40,20 @@ def autoregression(rng, shape, memory):
 def test_entropy_of_a_switch(stay):
     p = 0.2
     exact = -p * np.log(p) - (1 - p) * np.log(1 - p)
-    z, plain = [], []
+    z, plain, gaps = [], [], []
     for seed in range(100):
         x = markov(np.random.default_rng(seed), (4, 200), p, stay).astype(int)
         value, error, seen = plug_in_entropy(x)
         assert seen == 2
         z.append((value - exact) / error)
+        gaps.append(value - exact)
         share = x.mean()
         plain.append(-share * np.log(share) - (1 - share) * np.log(1 - share) - exact)
     assert 0.8 < np.sqrt(np.mean(np.square(z))) < 1.25
     # the bias is off: the mean error is small beside that of the plain estimate where draws repeat
     if stay:
         assert np.mean(plain) < -0.004
+        assert abs(np.mean(gaps)) < 0.5 * abs(np.mean(plain))
 
 
 def test_discrete_entropy_keeps_dimensions():
