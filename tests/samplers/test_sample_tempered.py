@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, stats
 
 import pm_statmech as pms
-from pm_statmech.samplers import progress
+from pm_statmech.samplers import pilot, progress
 
 from ..conftest import POINTWISE_OFF, within
 
@@ -70,6 +70,20 @@ def test_recorded_numbers_agree_with_each_other(tree, regression):
         np.testing.assert_allclose(lp.sel(chain=chain, draw=draw), logp(value), rtol=1e-10)
     replica = np.sort(tree["tempering"]["replica"].values, axis=-1)
     assert np.all(replica == np.arange(replica.shape[-1]))
+
+
+def test_a_busy_moment_does_not_change_the_pilot(regression, monkeypatch):
+    """The size of the pilot is counted; its timing only catches graphs that do not tell."""
+    energy_function = pms.tempered_model(regression).compile()
+    points = np.random.default_rng(1).normal(size=(256, energy_function.size))
+    quiet = pilot.population_size(energy_function, points)
+    clock = iter([0.0, 10.0, 20.0, 20.0, 30.0, 30.0])
+    monkeypatch.setattr(pilot, "thread_time", lambda: next(clock))
+    assert pilot.population_size(energy_function, points) == quiet
+    # control: a graph that is slow every time has fewer particles
+    steps = iter(np.arange(6) * 10.0)
+    monkeypatch.setattr(pilot, "thread_time", lambda: next(steps))
+    assert pilot.population_size(energy_function, points) < quiet
 
 
 def test_results_do_not_depend_on_cores(regression):
