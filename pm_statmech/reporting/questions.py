@@ -273,16 +273,16 @@ def information_gained(dt: DataTree, known: KnownEvidence) -> list[Finding]:
         effective = f": the data determine {2 * C:.1f} parameters"
         if 2 * (C - 2 * C_error) > parameters:
             effective = (
-                f", more than half of its {parameters}-dimensional space, which a normal posterior "
-                "would have: prior and data disagree, or the posterior is far from normal"
+                f", more than the {parameters / 2:g} of a normal posterior in {parameters} "
+                f"dimension{'s' * (parameters > 1)}: prior and data disagree, or the posterior is "
+                "far from normal"
             )
-    capacity = f"heat capacity {'of the target is ' if beta else ''}"
     question = "How far is the posterior from the prior?"
     evidence = known.found
     # SMC of PyMC tempers every Potential too, which the energy of a tree then lacks
     other = "ladder" not in dt.children and not group.attrs["prior_normalised"]
     if evidence is None or other or evidence.attrs["reference"] not in ("prior", "Z(0)"):
-        sentence = f"The {capacity}{C:.2f} +- {C_error:.1g}{effective}."
+        sentence = f"The heat capacity of the target is {C:.2f} +- {C_error:.1g}{effective}."
         return [Finding(question, "note", sentence, C)]
     # KL = -beta U - log Z; of U and log Z each has an error of its own
     nats = -beta * float(found["mean_energy"]) - float(evidence["log_evidence"])
