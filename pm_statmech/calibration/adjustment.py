@@ -23,9 +23,9 @@ from pytensor.graph.replace import clone_replace
 from xarray import DataTree
 
 from pm_statmech import datatree
+from pm_statmech.calibration.information import own_loss, slopes_and_curvature
 from pm_statmech.energy_function import Layout, layout_of
 from pm_statmech.errors import CalibrationError
-from pm_statmech.gibbs import GibbsLossRV
 from pm_statmech.tempering import TemperedModel, tempered_model
 from pm_statmech.trace_bridge import unconstrained_draws
 
@@ -43,20 +43,12 @@ def stretch(Q: np.ndarray, H: np.ndarray, V: np.ndarray, beta: float) -> np.ndar
 
 
 def _check_terms(split: TemperedModel) -> None:
-    if len(split.terms) != 1 or split.terms[0].pointwise.type.ndim != 1:
-        seen = [f"{t.name} ({t.pointwise.type.ndim} axes)" for t in split.terms]
+    loss = own_loss(split)
+    if loss is not None and not loss.smooth:
         raise CalibrationError(
-            f"the sandwich takes one tempered term whose losses lie along one axis, of independent "
-            f"observations; this model has {seen}."
-        )
-    [term] = split.terms
-    observed = {rv.name: rv for rv in split.model.observed_RVs}
-    op = observed[term.name].owner.op if term.name in observed else None
-    if isinstance(op, GibbsLossRV) and not op.loss.smooth:
-        raise CalibrationError(
-            f"{term.name}: {op.loss.label} has kinks, where it has no curvature, or nobody said "
-            "that it has none. Take a smooth relative of it (pseudo_huber, smooth_hinge), or "
-            "wrap your own function in a Loss(smooth=True)."
+            f"{split.terms[0].name}: {loss.label} has kinks, where it has no curvature. Take a "
+            "smooth relative of it (pseudo_huber, smooth_hinge), or wrap your own function in a "
+            "Loss(smooth=True)."
         )
 
 
@@ -64,29 +56,17 @@ def curvatures(split: TemperedModel, layout: Layout):
     """Function of a flat vector: curvatures of log prior and loss, and gradients (N, d)."""
     x = pt.vector("x", shape=(layout.size,), dtype="float64")
     pieces = list(zip(split.value_vars, layout.split(x), strict=True))
-    [pointwise] = split.model.replace_rvs_by_values([split.terms[0].pointwise])
-    ratio = split.terms[0].beta / split.target_beta
-    graphs = clone_replace([split.log_prior, ratio * pointwise], pieces)
-    log_prior, losses = rewrite_pregrad([pt.cast(g, "float64") for g in graphs])
-    options = {"disconnected_inputs": "ignore"}
-
-    def hessian(scalar):
-        gradient = pytensor.grad(scalar, x, return_disconnected="zero", **options)
-        return pytensor.gradient.jacobian(gradient, x, vectorize=True, **options)
-
-    # along one parameter at a time: losses are many, parameters few
-    direction = pt.vector("direction", shape=(layout.size,), dtype="float64")
-    slope = pytensor.gradient.pushforward(losses, x, direction)
+    [log_prior] = clone_replace([split.log_prior], pieces)
+    [log_prior] = rewrite_pregrad([pt.cast(log_prior, "float64")])
+    gradient = pytensor.grad(log_prior, x, return_disconnected="zero", disconnected_inputs="ignore")
+    hessian = pytensor.gradient.jacobian(gradient, x, vectorize=True, disconnected_inputs="ignore")
     with split.model:
-        both = pymc_compile(
-            [x], [-hessian(log_prior), hessian(pt.sum(losses))], mode="NUMBA",
-            on_unused_input="ignore",
-        )  # fmt: skip
-        along = pymc_compile([x, direction], slope, mode="NUMBA", on_unused_input="ignore")
+        of_prior = pymc_compile([x], -hessian, mode="NUMBA", on_unused_input="ignore")
+    along, of_loss = slopes_and_curvature(split, layout, None)
 
     def at(point: np.ndarray):
-        columns = [along(point, unit) for unit in np.eye(layout.size)]
-        return (*both(point), np.column_stack(columns))
+        columns = np.column_stack([along(point, unit) for unit in np.eye(layout.size)])
+        return of_prior(point), of_loss(point, np.ones(len(columns))), columns
 
     return at
 

@@ -147,7 +147,7 @@ def loss_information(
         bandwidth = chosen_bandwidth(split, layout, loss, point)
     if bandwidth is not None and not bandwidth > 0:
         raise CalibrationError(f"bandwidth = {bandwidth:g}: the width of a kernel is positive.")
-    gradients, curvature = _compiled(split, layout, bandwidth if kinked else None)
+    gradients, curvature = slopes_and_curvature(split, layout, bandwidth if kinked else None)
     columns = [gradients(point, unit) for unit in np.eye(layout.size)]
     scores = np.column_stack(columns)
     n, d = scores.shape
@@ -181,7 +181,7 @@ def loss_information(
     return found
 
 
-def _compiled(split: TemperedModel, layout: Layout, bandwidth: float | None):
+def slopes_and_curvature(split: TemperedModel, layout: Layout, bandwidth: float | None):
     """Functions (x, direction) -> slopes (n,), and (x, weights) -> Hessian (d, d)."""
     x = pt.vector("x", shape=(layout.size,), dtype="float64")
     ratio = split.terms[0].beta / split.target_beta
