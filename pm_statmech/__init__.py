@@ -44,6 +44,8 @@ from pm_statmech.minimum import Minimum, minimise
 from pm_statmech.network_kernels.moves import heat_bath, swendsen_wang, wolff
 from pm_statmech.plots import (
     plot_beta_sensitivity,
+    plot_calibration,
+    plot_comparison,
     plot_energies,
     plot_evidence,
     plot_exchange,
@@ -165,6 +167,8 @@ __all__ = [
     "mutual_information",
     "persistent_chains_layers",
     "plot_beta_sensitivity",
+    "plot_calibration",
+    "plot_comparison",
     "plot_energies",
     "plot_evidence",
     "plot_exchange",

@@ -198,9 +198,12 @@ class EnergyFunction:
         in_networks = [np.arange(v.position, v.position + v.size) for v in self.networks]
         return np.flatnonzero(~np.isin(self.integers[0], np.concatenate([[], *in_networks])))
 
-    def bind(self) -> tuple[Target, tuple]:
-        """What kernels call, with the data as they are now, and the arrays to keep alive."""
-        words, arrays = self.native.bind()
+    def bind(self, instead: Mapping[str, np.ndarray] | None = None) -> tuple[Target, tuple]:
+        """What kernels call, with the data as they are now, and the arrays to keep alive.
+
+        `instead` are data for this binding alone, see `NativeFunction.bind`.
+        """
+        words, arrays = self.native.bind(instead)
         networks, more = bound(self.networks)
         target = Target(self.native.address, words, *self.integers, self.alone, networks, 0)
         return target, (arrays, more)

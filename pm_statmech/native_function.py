@@ -7,6 +7,7 @@ Shared data are passed by address, and read anew whenever they are bound.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numba
@@ -75,11 +76,28 @@ class NativeFunction:
     library: object
     expected_cost: float
 
-    def bind(self) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Words of the data as they are now, and the arrays to keep alive."""
-        arrays = tuple(np.ascontiguousarray(container.value) for container in self.shared)
+    def bind(
+        self, instead: Mapping[str, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """Words of the data as they are now, and the arrays to keep alive.
+
+        Parameters
+        ----------
+        instead
+            {name: array} of data that take the place of the containers' for this binding, of
+            their types; the containers stay as they are, so that threads may bind different data.
+        """
+        arrays = []
+        for container in self.shared:
+            value = (instead or {}).get(container.name, container.value)
+            if np.ndim(value) != np.ndim(container.value):
+                raise UnsupportedVariableError(
+                    f"{container.name} has {np.ndim(container.value)} axes, and the data given "
+                    f"for it {np.ndim(value)}."
+                )
+            arrays.append(np.ascontiguousarray(value, dtype=container.value.dtype))
         words = [w for a in arrays for w in (a.ctypes.data, *a.shape)]
-        return np.array([*words, 0], dtype=np.int64), arrays
+        return np.array([*words, 0], dtype=np.int64), tuple(arrays)
 
 
 def _wrapper_source(d: int, sizes: list[int], arrays: list[np.ndarray]) -> str:

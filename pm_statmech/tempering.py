@@ -227,17 +227,23 @@ def without_initial_values(model: pm.Model) -> Iterator[None]:
         model.rvs_to_initial_values.update(initial)
 
 
-def copy_model(model: pm.Model, instead: Mapping | None = None) -> pm.Model:
+def copy_model(
+    model: pm.Model, instead: Mapping | None = None, observed: Mapping | None = None
+) -> pm.Model:
     """Copy a model with its initial values and the order of its variables.
 
-    Free variables named in ``instead`` become these unnamed ones. PyMC's own copy refuses initial
-    values and reorders free variables, which misaligns every flat vector of parameters.
+    Free variables named in ``instead`` become these unnamed ones, observed ones named in
+    ``observed`` get these data. PyMC's own copy refuses initial values and reorders free variables,
+    which misaligns every flat vector of parameters.
     """
     initial = dict(model.rvs_to_initial_values)
     with without_initial_values(model):
         fgraph, memo = fgraph_from_model(model)
     for name, other in (instead or {}).items():
         fgraph.replace(memo[model[name]].owner.inputs[0], other, import_missing=True)
+    for name, values in (observed or {}).items():
+        node = memo[model[name]].owner
+        fgraph.change_node_input(node, 1, values, import_missing=True)
     copy = model_from_fgraph(fgraph, mutate_fgraph=True)
     for kind in ("free_RVs", "observed_RVs", "potentials", "deterministics", "data_vars"):
         order = {v.name: k for k, v in enumerate(getattr(model, kind))}

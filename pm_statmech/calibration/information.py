@@ -49,6 +49,24 @@ class LossInformation(NamedTuple):
         return inverse @ self.I @ inverse / self.n
 
 
+def check_one_axis(split: TemperedModel) -> None:
+    """Raise CalibrationError for several tempered terms, or losses along other than one axis."""
+    if len(split.terms) != 1 or split.terms[0].pointwise.type.ndim != 1:
+        seen = [f"{t.name} ({t.pointwise.type.ndim} axes)" for t in split.terms]
+        raise CalibrationError(
+            "this takes one tempered term whose losses lie along one axis, of independent "
+            f"observations; the model has {seen}."
+        )
+
+
+def loss_of_term(split: TemperedModel) -> Loss | None:
+    """Loss of the first tempered term, or None for a likelihood."""
+    [term, *_] = split.terms
+    observed = {rv.name: rv for rv in split.model.observed_RVs}
+    op = observed[term.name].owner.op if term.name in observed else None
+    return op.loss if isinstance(op, GibbsLossRV) else None
+
+
 def own_loss(split: TemperedModel) -> Loss | None:
     """Loss of the only tempered term, or None for a likelihood.
 
@@ -57,25 +75,16 @@ def own_loss(split: TemperedModel) -> Loss | None:
     CalibrationError
         several terms, losses that lie along other than one axis, a loss without slopes.
     """
-    if len(split.terms) != 1 or split.terms[0].pointwise.type.ndim != 1:
-        seen = [f"{t.name} ({t.pointwise.type.ndim} axes)" for t in split.terms]
+    check_one_axis(split)
+    loss = loss_of_term(split)
+    if loss is not None and not loss.smooth and loss.convolved is None:
         raise CalibrationError(
-            "this takes one tempered term whose losses lie along one axis, of independent "
-            f"observations; the model has {seen}."
-        )
-    [term] = split.terms
-    observed = {rv.name: rv for rv in split.model.observed_RVs}
-    op = observed[term.name].owner.op if term.name in observed else None
-    if not isinstance(op, GibbsLossRV):
-        return None
-    if not op.loss.smooth and op.loss.convolved is None:
-        raise CalibrationError(
-            f"{term.name}: {op.loss.label} has jumps, or kinks of a kind that nobody described, so "
-            "that it has no slopes and no curvature to match. Take a relative that has them "
-            "(logistic for zero_one, pseudo_huber), or wrap your own function in a "
+            f"{split.terms[0].name}: {loss.label} has jumps, or kinks of a kind that nobody "
+            "described, so that it has no slopes and no curvature to match. Take a relative that "
+            "has them (logistic for zero_one, pseudo_huber), or wrap your own function in a "
             "Loss(smooth=True)."
         )
-    return op.loss
+    return loss
 
 
 def hall_sheather(residuals: np.ndarray, tau: float) -> float:

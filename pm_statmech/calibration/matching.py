@@ -11,7 +11,12 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from pm_statmech.calibration.information import LossInformation, loss_information, own_loss
+from pm_statmech.calibration.information import (
+    LossInformation,
+    loss_information,
+    loss_of_term,
+    own_loss,
+)
 from pm_statmech.calibration.loss_minimum import loss_minimiser
 from pm_statmech.calibration.results import Calibration, inverse_unit
 from pm_statmech.energy_function import Layout, flat_point, layout_of
@@ -41,7 +46,8 @@ def _without_blocks(found: LossInformation, form) -> float:
     return float(np.sqrt((len(values) - 1) * np.var(values)))
 
 
-def _prepared(model, tempered) -> tuple[TemperedModel, Layout]:
+def prepared(model, tempered) -> tuple[TemperedModel, Layout]:
+    """Split and layout of a model with one term of slopes along one axis, or the error."""
     split = tempered_model(pm.modelcontext(model), tempered=tempered)
     discrete = [v.name for v in split.value_vars if np.dtype(v.type.dtype).kind != "f"]
     if discrete:
@@ -52,8 +58,9 @@ def _prepared(model, tempered) -> tuple[TemperedModel, Layout]:
     return split, layout_of(split)
 
 
-def _label(split: TemperedModel) -> tuple[str, str]:
-    loss = own_loss(split)
+def label_of(split: TemperedModel) -> tuple[str, str]:
+    """What the first term's loss is called, and the unit of its beta."""
+    loss = loss_of_term(split)
     term = split.terms[0]
     name = (
         f"{term.name}, minus its log-likelihood" if loss is None else f"{term.name}, {loss.label}"
@@ -62,7 +69,7 @@ def _label(split: TemperedModel) -> tuple[str, str]:
 
 
 def _matched(model, point, bandwidth, tempered, form, name: str, further: tuple) -> Calibration:
-    split, layout = _prepared(model, tempered)
+    split, layout = prepared(model, tempered)
     n = split.terms[0].n_observations
     at = (
         loss_minimiser(split, layout)(np.ones(n))
@@ -74,7 +81,7 @@ def _matched(model, point, bandwidth, tempered, form, name: str, further: tuple)
     root = np.linalg.inv(np.linalg.cholesky(found.I))
     wanted = np.linalg.eigvalsh(root @ found.J @ root.T)
     beta = form(found.J, found.I)
-    label, unit = _label(split)
+    label, unit = label_of(split)
     coordinates = layout.coordinate_names()
     matrices = ("coordinate", "other")
     path = xr.Dataset(
@@ -91,8 +98,9 @@ def _matched(model, point, bandwidth, tempered, form, name: str, further: tuple)
             "bandwidth": found.bandwidth,
         },
         coords={"coordinate": coordinates, "other": coordinates},
-        attrs={"n_observations": found.n},
+        attrs={"x": "coordinate", "criteria": "sd_ratio", "wanted": 1.0, "n_observations": found.n},
     )
+    path["sd_ratio"] = path["posterior_sd"] / path["sandwich_sd"]
     kernel = "" if np.isnan(found.bandwidth) else (
         f", a normal kernel of width {found.bandwidth:.4g} at the kinks"
     )  # fmt: skip
@@ -135,9 +143,10 @@ def information_matching(
     -------
     Calibration
         whose ``path`` holds J, I, ``sandwich_sd`` and ``posterior_sd`` over ``coordinate`` (of
-        unconstrained space), and ``direction_beta``, what each direction alone would ask for: one
-        beta serves them all only where these are alike; else see `sandwich`. The standard error
-        is that of J and I, by the jackknife over twenty blocks of observations.
+        unconstrained space) with their ``sd_ratio``, and ``direction_beta``, what each direction
+        alone would ask for: one beta serves them all only where these are alike; else see
+        `sandwich`. The standard error is that of J and I, by the jackknife over twenty blocks of
+        observations.
 
     Raises
     ------
@@ -278,7 +287,7 @@ def loss_likelihood_bootstrap(
     """
     from rich.progress import track
 
-    split, layout = _prepared(model, tempered)
+    split, layout = prepared(model, tempered)
     n, d = split.terms[0].n_observations, layout.size
     if draws < 10 * d:
         raise CalibrationError(f"draws = {draws}: a covariance of {d} parameters takes {10 * d}.")
@@ -292,7 +301,7 @@ def loss_likelihood_bootstrap(
     ])  # fmt: skip
     covariance = np.atleast_2d(np.cov(rows.T))
     beta = determinant_form(np.linalg.inv(covariance), found.n * found.J)
-    label, unit = _label(split)
+    label, unit = label_of(split)
     coordinates = layout.coordinate_names()
     path = xr.Dataset(
         {
@@ -300,10 +309,15 @@ def loss_likelihood_bootstrap(
             "curvature": (("coordinate", "other"), found.J),
             "bootstrap_sd": ("coordinate", np.sqrt(np.diag(covariance))),
             "sandwich_sd": ("coordinate", np.sqrt(np.diag(found.covariance))),
+            "posterior_sd": (
+                "coordinate",
+                np.sqrt(np.diag(np.linalg.inv(found.J)) / (beta * found.n)),
+            ),
         },
         coords={"coordinate": coordinates, "other": coordinates, "draw": np.arange(draws)},
-        attrs={"n_observations": found.n},
+        attrs={"x": "coordinate", "criteria": "sd_ratio", "wanted": 1.0, "n_observations": found.n},
     )
+    path["sd_ratio"] = path["posterior_sd"] / path["bootstrap_sd"]
     return Calibration(
         beta, beta * float(np.sqrt(2.0 / (d * (draws - 1)))), label, unit,
         "the loss-likelihood bootstrap", (PLUG_IN[0], PLUG_IN[2]), f"{draws + 1} minima", path,

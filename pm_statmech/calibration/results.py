@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, field
 
+import numpy as np
 import xarray as xr
 
 
@@ -41,10 +42,8 @@ class Calibration:
 
     def __str__(self) -> str:
         unit = "" if self.unit == "1" else f" {self.unit}"
-        return (
-            f"beta = {self.beta:.4g} +- {self.standard_error:.1g}{unit} for {self.loss}, by "
-            f"{self.method}"
-        )
+        error = "" if np.isnan(self.standard_error) else f" +- {self.standard_error:.1g}"
+        return f"beta = {self.beta:.4g}{error}{unit} for {self.loss}, by {self.method}"
 
     __repr__ = __str__
 

@@ -1,5 +1,6 @@
-"""Plots of a tempered run, in the style of arviz-plots; they compute nothing themselves."""
+"""Plots of tempered runs and calibrations, in the style of arviz-plots; they compute nothing."""
 
+from pm_statmech.plots.calibrations import plot_calibration, plot_comparison
 from pm_statmech.plots.energies import plot_energies
 from pm_statmech.plots.evidence import plot_evidence
 from pm_statmech.plots.exchange import plot_exchange
@@ -11,6 +12,8 @@ from pm_statmech.plots.thermodynamics import plot_thermodynamics
 
 __all__ = [
     "plot_beta_sensitivity",
+    "plot_calibration",
+    "plot_comparison",
     "plot_energies",
     "plot_evidence",
     "plot_exchange",

@@ -229,7 +229,7 @@ def _weights(energies: np.ndarray, delta: float) -> tuple[np.ndarray, float]:
     return np.exp(log_weights - total), total - np.log(len(energies))
 
 
-def _factors(
+def half_factors(
     crew: Crew, population: Population, beta: float, weights: list[np.ndarray] | None = None
 ) -> list[np.ndarray]:
     """Preconditioner of each half, fitted on the other half as it is, weighted, at beta."""
@@ -292,7 +292,7 @@ def anneal(
     """
     n, d = x.shape
     population = in_halves(x, values, family)
-    factors = _factors(crew, population, 0.0)
+    factors = half_factors(crew, population, 0.0)
     step_size, sums, beta = 1.0 / d**0.25, np.zeros(N_SUMS), 0.0
     if explore_prior:
         step_size, sums = equilibrate(crew, population, 0.0, factors, step_size)
@@ -312,7 +312,7 @@ def anneal(
         delta = reached - beta
         weighted = [_weights(energies, delta) for energies in population.energies]
         ess = sum(1.0 / np.sum(weights**2) for weights, _ in weighted)
-        factors = _factors(crew, population, reached, [weights for weights, _ in weighted])
+        factors = half_factors(crew, population, reached, [weights for weights, _ in weighted])
         for side, (weights, _) in enumerate(weighted):
             chosen = systematic_resample(weights, rng.random())
             population.work[side] += delta * np.where(weights > 0, population.energies[side], 0.0)
@@ -324,7 +324,7 @@ def anneal(
         stages.append(_stage(crew, beta, population, step_size, log_ratio, float(ess), sums))
         if beta == harvest_beta and n_harvest > 0:
             # what the particles look like now, no longer what weights made of the last stage
-            factors = _factors(crew, population, beta)
+            factors = half_factors(crew, population, beta)
             harvest = gather(crew, population, beta, factors, step_size, n_harvest)
             draws, scores = (a.reshape(-1, d) for a in (harvest.x, harvest.scores))
             factor = preconditioner(draws, scores, crew.target.discrete)

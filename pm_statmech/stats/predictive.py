@@ -85,7 +85,7 @@ def _relative_efficiency(dt: DataTree) -> float:
     return float(np.mean(sizes)) / (posterior.sizes["chain"] * posterior.sizes["draw"])
 
 
-def _smoothed_weights(
+def left_out_weights(
     log_density: xr.DataArray, efficiency: float
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Pareto-smoothed log weights of leaving out what adds `log_density`, and the tail's k.
@@ -170,7 +170,7 @@ def loo(dt: DataTree, *, var_name: str | None = None) -> ELPDData | ExpectedLoss
     # psislw takes the log density an observation adds, and negates it to leave it out
     power = target * term.ratio
     tempered = -power * loss
-    log_weights, pareto_k = _smoothed_weights(tempered, _relative_efficiency(dt))
+    log_weights, pareto_k = left_out_weights(tempered, _relative_efficiency(dt))
     weights: xr.DataArray = xr.DataArray(np.exp(log_weights - log_weights.max(SAMPLE_DIMS)))
     weights = weights / weights.sum(SAMPLE_DIMS)
     if term.kind == "likelihood":

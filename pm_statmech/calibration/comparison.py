@@ -1,0 +1,213 @@
+"""Several calibrations of one model, side by side."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import xarray as xr
+
+from pm_statmech.calibration.repetitions import Generate, calibrated
+from pm_statmech.calibration.results import Calibration
+from pm_statmech.calibration.study import coverage_study
+from pm_statmech.errors import CalibrationError
+from pm_statmech.samplers.refits import compile_refits
+from pm_statmech.tempering import tempered_model
+
+FEWEST_REWEIGHTED = 200.0
+# draws of the posterior at each beta, of which widths are read
+N_DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Calibrations of one model by several methods.
+
+    Parameters
+    ----------
+    table
+        a row a method: beta, standard_error, unit, width, coverage where there is a generating
+        mechanism, seconds, cost, assumptions.
+    calibrations
+        what each method found.
+    intervals
+        ``low`` and ``high`` of the marginal intervals over ``calibration`` and ``coordinate``, of
+        the posterior at each beta.
+    studies
+        the coverage study of each method, where there is a generating mechanism.
+    """
+
+    table: pd.DataFrame
+    calibrations: Mapping[str, Calibration] = field(repr=False)
+    intervals: xr.Dataset = field(repr=False)
+    studies: Mapping[str, xr.Dataset] = field(repr=False)
+
+    def __str__(self) -> str:
+        columns = [c for c in self.table.columns if c not in ("cost", "assumptions")]
+        return self.table[columns].to_string(float_format=lambda v: f"{v:.4g}")
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        table = self.table.drop(columns="assumptions").to_html(float_format=lambda v: f"{v:.4g}")
+        lists = "".join(
+            f"<li><b>{html.escape(name)}</b>: {html.escape('; '.join(c.assumptions))}</li>"
+            for name, c in self.calibrations.items()
+        )
+        return f"{table}<p>They assume:</p><ul>{lists}</ul>"
+
+
+def _as_calibration(name: str, found: Any) -> Calibration:
+    if isinstance(found, Calibration):
+        return found
+    if isinstance(found, int | float | np.floating):
+        return Calibration(
+            float(found), np.nan, "the model's", "", f"{name}, as given", ("it was chosen",),
+            "nothing", xr.Dataset(),
+        )  # fmt: skip
+    raise CalibrationError(
+        f"{name}: a method takes the model and returns a Calibration, or a number; it returned "
+        f"{type(found).__name__}."
+    )
+
+
+def _intervals(model, betas: dict[str, float], level: float, random_seed, tempered) -> xr.Dataset:
+    """Marginal intervals at every beta, each fit started from its neighbour's."""
+    split = tempered_model(model, tempered=tempered)
+    refits = compile_refits(split, counted=False)
+    rng = np.random.default_rng(random_seed)
+    ends, fit = {}, None
+    shares = [(1 - level) / 2, (1 + level) / 2]
+    for name in sorted(betas, key=lambda key: betas[key]):
+        beta = betas[name]
+        fit = (
+            refits.first(beta, {}, N_DRAWS, rng)
+            if fit is None
+            else refits.again(fit, beta, {}, N_DRAWS, rng)
+        )
+        ends[name] = np.quantile(fit.pooled(), shares, axis=0)
+    both = np.array([ends[name] for name in betas])
+    return xr.Dataset(
+        {
+            "low": (("calibration", "coordinate"), both[:, 0]),
+            "high": (("calibration", "coordinate"), both[:, 1]),
+        },
+        coords={
+            "calibration": list(betas),
+            "coordinate": refits.energy_function.layout.coordinate_names(),
+        },
+        attrs={"level": level},
+    )
+
+
+def compare(
+    methods: Mapping[str, Callable | float],
+    model: pm.Model | None = None,
+    *,
+    level: float = 0.95,
+    generate: Generate | None = None,
+    truth: Mapping[str, Any] | None = None,
+    repetitions: int = 100,
+    cores: int | None = None,
+    random_seed=None,
+    progressbar: bool = True,
+    tempered=None,
+) -> Comparison:
+    r"""Ask several methods for a beta, and set side by side what follows from each.
+
+    Parameters
+    ----------
+    methods
+        {name: method}, each ``method(model) -> Calibration``, such as ``information_matching``, a
+        lambda that gives it arguments, or a plain number.
+    model
+        by default the one in context.
+    level
+        of the intervals.
+    generate, truth
+        a mechanism that draws data for the model, ``generate(rng) -> {name: values}``, and the
+        values its intervals should hold: with them each method is repeated on new data, and the
+        table has its coverage.
+    repetitions
+        data sets of the mechanism.
+    cores
+        threads of that study.
+    random_seed, progressbar, tempered
+        as everywhere.
+
+    Returns
+    -------
+    Comparison
+        whose ``table`` has for each method beta with its standard error and unit, ``width``, the
+        geometric mean of the widths of the marginal intervals (of unconstrained coordinates: their
+        ratios between methods are what counts), ``coverage`` and ``coverage_mcse`` averaged over
+        coordinates, the seconds it took, its cost and its assumptions.
+
+    Raises
+    ------
+    CalibrationError
+        no methods; generate without truth; what a method raises, with its name.
+
+    Examples
+    --------
+    >>> import numpy as np, pymc as pm, pm_statmech as pms
+    >>> cal = pms.calibration
+    >>> with pm.Model():
+    ...     mu = pm.Normal("mu", 0, 100)
+    ...     y = pms.GibbsLoss("y", mu, loss=pms.losses.absolute, observed=np.arange(30.0))
+    ...     found = cal.compare({"matching": cal.information_matching, "as written": 1.0},
+    ...                         random_seed=1, progressbar=False)
+    >>> bool(found.table.loc["matching", "width"] > found.table.loc["as written", "width"])
+    True
+    """
+    model = pm.modelcontext(model)
+    if not methods:
+        raise CalibrationError("methods is empty: give {name: method}.")
+    if (generate is None) != (truth is None):
+        raise CalibrationError("generate and truth belong together: give both, or neither.")
+    calls = {name: m if callable(m) else (lambda _, m=m: m) for name, m in methods.items()}
+    found, seconds = {}, {}
+    for name, method in calls.items():
+        started = perf_counter()
+        try:
+            found[name] = _as_calibration(name, method(model))
+        except Exception as error:
+            error.add_note(f"It was raised by the method {name!r} of compare.")
+            raise
+        seconds[name] = perf_counter() - started
+    betas = {name: calibration.beta for name, calibration in found.items()}
+    intervals = _intervals(model, betas, level, random_seed, tempered)
+    widths = np.exp(np.mean(np.log(intervals["high"].values - intervals["low"].values), axis=1))
+    width = dict(zip(found, widths, strict=True))
+    studies: dict[str, xr.Dataset] = {}
+    if generate is not None and truth is not None:
+        for name, method in calls.items():
+            studies[name] = coverage_study(
+                calibrated(model, generate, method, tempered=tempered), truth, level=level,
+                repetitions=repetitions, cores=cores, random_seed=random_seed,
+                progressbar=progressbar,
+            )  # fmt: skip
+    rows = {}
+    for name, calibration in found.items():
+        rows[name] = {
+            "beta": calibration.beta,
+            "standard_error": calibration.standard_error,
+            "unit": calibration.unit,
+            "width": float(width[name]),
+        }
+        if name in studies:
+            covered = studies[name]["covered"].values.mean(axis=1)
+            rows[name]["coverage"] = float(np.mean(covered))
+            rows[name]["coverage_mcse"] = float(np.std(covered, ddof=1) / np.sqrt(covered.size))
+        rows[name] |= {
+            "seconds": seconds[name],
+            "cost": calibration.cost,
+            "assumptions": "; ".join(calibration.assumptions),
+        }
+    return Comparison(pd.DataFrame.from_dict(rows, orient="index"), found, intervals, studies)
