@@ -88,7 +88,7 @@ def safe(data_sets, n=100, p=50):
                 pm.Normal("y", X @ b, pm.math.sqrt(s2), observed=y)
                 found = cal.safe_bayes(random_seed=seed, progressbar=False)
             path = found.path
-            by_means = float(path["inverse_temperature"][int(path["plugged_loss"].argmin())])
+            by_means = float(path["inverse_temperature"][int(np.argmin(path["plugged_loss"].values))])
             betas.append((found.beta, by_means))
             risks.append([excess_risk(X, y, at, wrong) for at in (1.0, found.beta, by_means)])
         mean = np.mean(risks, axis=0)

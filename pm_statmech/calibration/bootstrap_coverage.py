@@ -33,8 +33,8 @@ from pm_statmech.samplers.refits import (
 )
 from pm_statmech.tempering import TemperedModel
 
-# effective draws of a reweighted fit below which it is drawn again
-FEWEST_REWEIGHTED = 80.0
+# share of the effective draws of a fit that weights must leave, or it is drawn again
+LEAST_SHARE, LEAST_SHARE_OF_CURVE = 0.5, 0.1
 MOST_STEPS, GAIN_POWER = 40, 0.51
 # betas of the curve in the path, and how far it reaches to each side
 N_CURVE, REACH = 21, 2.0
@@ -96,14 +96,14 @@ class Resamples:
         fit = self.refits.again(self.fits[b], beta, self.data[b], self.draws, self.generators[b])
         return fit, fit.log_weights(beta)[0]
 
-    def covered(self, beta: float, pool) -> Covered:
+    def covered(self, beta: float, pool, share: float = LEAST_SHARE) -> Covered:
         """Ranks and masses at a beta; draws again those whose weights do not reach it."""
         weights: dict[int, np.ndarray] = {}
         stale = []
         for b, fit in enumerate(self.fits):
             if self.drawn[b]:
                 log_w, effective = fit.log_weights(beta)
-                if effective >= FEWEST_REWEIGHTED:
+                if effective >= share * float(np.min(fit.ess)):
                     weights[b] = log_w
                     continue
             stale.append(b)
@@ -148,18 +148,22 @@ class Search(NamedTuple):
     coverages: list[float]
 
 
-def _search(coverage: Callable[[float], float], level: float, slope: float, start: float) -> Search:
-    r"""Robbins and Monro's steps in log beta with a gain :math:`(t + 1)^{-.51}` over the slope."""
+def _search(
+    coverage: Callable[[float], float], level: float, slope: float, start: float, resolution: float
+) -> Search:
+    r"""Robbins and Monro's steps in log beta with a gain :math:`(t + 1)^{-.51}` over the slope.
+
+    They end at a coverage within half of its `resolution`, or half a percent of beta, of the level.
+    """
     log_beta, betas, coverages = np.log(start), [], []
     for t in range(MOST_STEPS):
         betas.append(float(np.exp(log_beta)))
         coverages.append(coverage(betas[-1]))
-        step = (coverages[-1] - level) / slope * (t + 1.0) ** -GAIN_POWER
-        # far from the root the law of normal posteriors is only a direction
-        log_beta += np.clip(step, -1.0, 1.0)
-        if t >= 4 and abs(step) < 0.005:
+        excess = coverages[-1] - level
+        if abs(excess) <= max(0.005 * slope, 0.5 * resolution):
             break
-    betas.append(float(np.exp(log_beta)))
+        # far from the root the law of normal posteriors is only a direction
+        log_beta += np.clip(excess / slope * (t + 1.0) ** -GAIN_POWER, -1.0, 1.0)
     return Search(betas, coverages)
 
 
@@ -214,11 +218,12 @@ def _calibrated(
         search = _search(
             lambda at: float(np.mean(covers(resamples.covered(at, pool)))),
             level, slope_of_coverage(level, layout.size if joint else 1), beta,
+            1.0 / (replications * (1 if joint else len(chosen))),
         )  # fmt: skip
         beta = search.betas[-1]
         at_answer = covers(resamples.covered(beta, pool))
         curve_betas = beta * np.geomspace(1 / REACH, REACH, N_CURVE)
-        curve = [resamples.covered(at, pool) for at in curve_betas]
+        curve = [resamples.covered(at, pool, LEAST_SHARE_OF_CURVE) for at in curve_betas]
     error = float(np.std(at_answer, ddof=1) / np.sqrt(replications))
     _check_answer(search, at_answer, level, error, resamples)
     slope = _slope_of_curve(curve_betas, np.array([np.mean(covers(c)) for c in curve]))
@@ -234,7 +239,7 @@ def _calibrated(
             "marginal_coverage": ((RUNG, "coordinate"), marginal),
             "joint_coverage": (RUNG, [float(np.mean(c.joint(level))) for c in curve]),
             "step_beta": ("step", search.betas),
-            "step_coverage": ("step", [*search.coverages, float(np.mean(at_answer))]),
+            "step_coverage": ("step", search.coverages),
             "minimiser": ("coordinate", estimate),
         },
         coords={RUNG: curve_betas, "coordinate": layout.coordinate_names()},
@@ -307,7 +312,7 @@ def general_posterior_calibration(
 
     where q f(q) is the slope of the coverage of normal posteriors. The same resampled data serve
     all steps; their posteriors are reweighted from one beta to the next, and drawn again (from
-    where they are) once fewer than 80 effective draws are left.
+    where they are) once fewer than half of their effective draws are left.
 
     Parameters
     ----------

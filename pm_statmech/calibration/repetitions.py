@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pymc as pm
-import pytensor.tensor as pt
+import pytensor
 
 from pm_statmech.errors import CalibrationError
 from pm_statmech.ladder import check_beta
@@ -71,14 +71,19 @@ def data_names(model: pm.Model) -> set[str]:
 
 
 def with_data(model: pm.Model, data: Mapping[str, np.ndarray]) -> pm.Model:
-    """Copy of a model with other data."""
+    """Copy of a model with other data.
+
+    They are shared variables: constants would be part of the code, and compiled with it each time.
+    """
     observed = {rv.name for rv in model.observed_RVs}
+    types = {name: model.rvs_to_values[model[name]].type for name in data if name in observed}
     copy = copy_model(
         model,
         observed={
-            name: pt.constant(np.asarray(values, dtype=model.rvs_to_values[model[name]].type.dtype))
-            for name, values in data.items()
-            if name in observed
+            name: pytensor.shared(
+                np.asarray(data[name], dtype=own.dtype), name=f"{name}_data", shape=own.shape
+            )
+            for name, own in types.items()
         },
     )
     for name, values in data.items():

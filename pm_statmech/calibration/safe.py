@@ -124,6 +124,7 @@ def _safest(
             "loss": (RUNG, own.sum(axis=1)),
             "loss_difference": (RUNG, apart.sum(axis=1)),
             "loss_difference_se": (RUNG, np.sqrt(n) * np.std(apart, axis=1, ddof=1)),
+            "mixed_loss_mcse": (RUNG, [f.mcse for f in forecasts]),
             "moves": (RUNG, [f.n_moves for f in forecasts]),
         },
         coords={RUNG: grid},
@@ -178,7 +179,8 @@ def safe_bayes(
     Returns
     -------
     Calibration
-        whose ``path`` has over ``inverse_temperature`` the summed ``mixed_loss`` of draws, the
+        whose ``path`` has over ``inverse_temperature`` the summed ``mixed_loss`` of draws
+        with its Monte Carlo error, the
         ``plugged_loss`` at posterior means, and the ``loss_difference`` to the best beta with the
         standard error of that sum over observations.
 

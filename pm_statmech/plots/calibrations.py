@@ -37,10 +37,10 @@ LABELS = {RUNG: "inverse temperature", "n": "observations", "draw": "draws of th
 
 
 def _log_ticks(values: np.ndarray) -> tuple[list[float], list[str]]:
-    """Ticks of a logarithmic axis: 1, 2 and 5 times powers of ten, or the powers alone."""
+    """Ticks of a logarithmic axis: round numbers, as few to a power of ten as there is room for."""
     low, high = float(np.min(values)), float(np.max(values))
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
+    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
         ticks = [m * 10.0**k for k in powers for m in steps]
         ticks = [t for t in ticks if low * 0.999 <= t <= high * 1.001]
         if len(ticks) <= MOST_LABELS:
@@ -213,6 +213,8 @@ def plot_comparison(
     >>> list(pc.viz["points"].data_vars)
     ['mu']
     """
+    from arviz_plots import visuals as draw
+
     known = ("interval", "points", "title", "yticks")
     options = options_of(known, visuals)
     intervals = comparison.intervals
@@ -242,6 +244,10 @@ def plot_comparison(
         if options["title"] is not False:
             text = name if labeller is None else labeller.var_name_to_str(name)
             draw_title(pc, xr.Dataset({name: 0.0}), text, options["title"])
+        pc.map(
+            draw.set_ylim, "ylim", data=xr.Dataset({name: 0.0}),
+            limits=(-0.6, len(names) - 0.4), ignore_aes="all", store_artist=False,
+        )  # fmt: skip
         if options["yticks"] is not False:
             draw_yticks(pc, xr.Dataset({name: 0.0}), rows.tolist(), names, options["yticks"])
     return pc

@@ -38,12 +38,13 @@ MOST_SHARES = 60
 class Forecasts(NamedTuple):
     """Losses of each observation before it was taken in (n,), in the order of taking.
 
-    `mixed` is the posterior mean of its loss, `plugged` its loss at the posterior mean; `n_moves`
-    how often the particles were resampled.
+    `mixed` is the posterior mean of its loss, `plugged` its loss at the posterior mean; `mcse` the
+    Monte Carlo error of the sum of `mixed`, `n_moves` how often the particles were resampled.
     """
 
     mixed: np.ndarray
     plugged: np.ndarray
+    mcse: float
     n_moves: int
 
 
@@ -121,10 +122,13 @@ def one_by_one(
     log_w = np.full(len(x), -np.log(len(x)))
     losses, step_size, n_moves = losses_of(x), 1.0 / d**0.25, 0
     mixed, plugged = np.empty((2, n))
+    # what each particle adds to the error of the sum since it was last moved
+    influence, variance = np.zeros(len(x)), 0.0
     for k, i in enumerate(order):
         w = np.exp(log_w - logsumexp(log_w))
         mixed[k] = w @ losses[:, i]
         plugged[k] = mean_losses_of(population.x.reshape(-1, d), w)[i]
+        influence += w * (losses[:, i] - mixed[k])
         shares = 0
         while counts[i] < 1.0:
             share = reachable_share(losses[:, i], log_w, beta, 1.0 - counts[i])
@@ -142,4 +146,6 @@ def one_by_one(
             step_size = _move(crew, population, log_w, beta, step_size, rng)
             log_w = np.full(len(x), -np.log(len(x)))
             losses, n_moves = losses_of(population.x.reshape(-1, d)), n_moves + 1
-    return Forecasts(mixed, plugged, n_moves)
+            variance += float(np.sum(influence**2))
+            influence[:] = 0.0
+    return Forecasts(mixed, plugged, float(np.sqrt(variance + np.sum(influence**2))), n_moves)

@@ -41,6 +41,8 @@ COUNTS = "__counts__"
 N_CHAINS, MAX_DEPTH, WANTED_ACCEPT = 4, 10, 0.8
 # moves of each chain in the rounds that tune a first fit, and one that starts from another
 FIRST_ROUNDS, LATER_ROUNDS = (20, 20, 40, 80, 160, 320), (30, 30)
+# rounds of as many moves that look for a step of which some are accepted
+MOST_SEARCHES, SEARCH, SOME_ACCEPTED = 30, 5, 0.3
 # fits are drawn again, each time twice as long, until they pass, or so often
 MOST_RHAT, FEWEST_EFFECTIVE, MOST_DOUBLINGS = 1.05, 100.0, 4
 
@@ -176,7 +178,17 @@ class Refits:
                 "log pi_0 or E is not finite at the model's initial point: give initval= to its "
                 "variables."
             )
-        return self._fit(beta, data, draws, rng, start, 0.1, np.ones((size, 1)), FIRST_ROUNDS)
+        factor, step_size = np.ones((size, 1)), 0.1
+        target, keep = self.energy_function.bind(data)
+        target = target._replace(stepwise=self._stepwise(target, start, rng))
+        for _ in range(MOST_SEARCHES):
+            x, _, accepted = self._chains(target, start, beta, step_size, factor, SEARCH, rng)
+            start = np.ascontiguousarray(x[:, -1])
+            if accepted[0] > SOME_ACCEPTED:
+                break
+            step_size = float(rescaled_steps(np.array([step_size]), accepted, WANTED_ACCEPT)[0])
+        del keep
+        return self._fit(beta, data, draws, rng, start, step_size, factor, FIRST_ROUNDS)
 
     def again(
         self,
@@ -201,7 +213,7 @@ class Refits:
             x, values, accepted = self._chains(target, state, beta, step_size, factor, n, rng)
             state = np.ascontiguousarray(x[:, -1])
             step_size = float(rescaled_steps(np.array([step_size]), accepted, WANTED_ACCEPT)[0])
-            if n >= min(30, rounds[-1]) or n * N_CHAINS >= 10 * x.shape[-1]:
+            if np.all(np.ptp(x[:, n // 2 :], axis=(0, 1)) > 0):
                 factor = _factor(target, x, values, beta)
         n = -(-draws // N_CHAINS)
         for doubling in range(MOST_DOUBLINGS + 1):

@@ -1,0 +1,186 @@
+"""Coverage studies: coverage of what is known, executors, checkpoints, mistakes."""
+
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pymc as pm
+import pytest
+import xarray as xr
+
+import pm_statmech as pms
+from pm_statmech.calibration.repetitions import with_data
+from pm_statmech.errors import CalibrationError, CheckpointError, CheckpointMismatchError
+from tests.conftest import Z_LIMIT
+
+cal = pms.calibration
+QUIET = {"random_seed": 1, "progressbar": False}
+
+
+def data(rng):
+    return {"y": rng.normal(3.0, 2.0, size=25)}
+
+
+@pytest.fixture(scope="module")
+def model():
+    with pm.Model() as made:
+        mu = pm.Normal("mu", 0.0, 100.0)
+        pms.GibbsLoss("y", mu, loss=pms.losses.squared, observed=np.arange(25.0), beta=0.25)
+    return made
+
+
+@pytest.fixture(scope="module")
+def repeat(model):
+    return cal.refitted(model, data, draws=400)
+
+
+@pytest.fixture(scope="module")
+def table(repeat):
+    return cal.coverage_study(repeat, {"mu": 3.0}, repetitions=150, **QUIET)
+
+
+def test_coverage_and_width_of_a_normal_mean(model, table):
+    # at beta = 1 / sigma^2 the interval is the classical one: 2 * 1.96 * 2 / 5
+    assert float(table["width"][0]) == pytest.approx(2 * 1.96 * 0.4, rel=0.03)
+    error = np.sqrt(0.95 * 0.05 / 150)
+    assert abs(float(table["coverage"][0]) - 0.95) < Z_LIMIT * error
+    assert abs(float(table["bias"][0])) < Z_LIMIT * 0.4 / np.sqrt(150)
+    assert float(table["rmse"][0]) == pytest.approx(0.4, rel=0.3)
+    assert table.attrs["n_not_converged"] == 0
+    assert table.attrs["complete"] == 1
+    assert np.all(table["beta"] == 0.25)
+    # four times as cold, half as wide: 67 %
+    cold = cal.coverage_study(
+        cal.refitted(model, data, beta=1.0, draws=400), {"mu": 3.0}, repetitions=150, **QUIET
+    )
+    assert abs(float(cold["coverage"][0]) - 0.673) < Z_LIMIT * np.sqrt(0.673 * 0.327 / 150)
+
+
+def test_the_table_depends_on_no_executor(repeat, table):
+    alone = cal.coverage_study(repeat, {"mu": 3.0}, repetitions=150, cores=1, **QUIET)
+    xr.testing.assert_identical(alone, table)
+    with ProcessPoolExecutor(1) as pool:
+        elsewhere = cal.coverage_study(
+            repeat, {"mu": 3.0}, repetitions=12, executor=pool, **QUIET
+        )
+    np.testing.assert_array_equal(elsewhere["low"], table["low"][:12])
+    other = cal.coverage_study(
+        repeat, {"mu": 3.0}, repetitions=12, random_seed=2, progressbar=False
+    )
+    assert not np.any(other["low"].values == elsewhere["low"].values)
+
+
+def test_interrupted_and_resumed(repeat, table, tmp_path):
+    path, calls = tmp_path / "study.jsonl", []
+
+    def stops(rng):
+        calls.append(1)
+        if len(calls) == 40:
+            raise KeyboardInterrupt
+        return repeat(rng)
+
+    options = {"repetitions": 150, "checkpoint": path, "cores": 1, **QUIET}
+    part = cal.coverage_study(stops, {"mu": 3.0}, **options)
+    assert part.attrs["complete"] == 0
+    assert 20 <= part.sizes["repetition"] < 60
+    # a line that was being written when the power went
+    with path.open("a") as file:
+        file.write('{"number": 149, "lo')
+    calls.clear()
+
+    def counts(rng):
+        calls.append(1)
+        return repeat(rng)
+
+    whole = cal.coverage_study(counts, {"mu": 3.0}, **options)
+    assert len(calls) == 150 - part.sizes["repetition"]
+    xr.testing.assert_identical(whole, table)
+    # nothing is left to do
+    xr.testing.assert_identical(cal.coverage_study(None, {"mu": 3.0}, **options), table)
+    with pytest.raises(CheckpointMismatchError, match="level"):
+        cal.coverage_study(repeat, {"mu": 3.0}, level=0.9, **options)
+    with pytest.raises(CheckpointMismatchError, match="truth"):
+        cal.coverage_study(repeat, {"mu": 3.5}, **options)
+    path.write_text("nonsense\n")
+    with pytest.raises(CheckpointError, match="not the checkpoint"):
+        cal.coverage_study(repeat, {"mu": 3.0}, **options)
+    with pytest.raises(CalibrationError, match="random_seed"):
+        cal.coverage_study(repeat, {"mu": 3.0}, checkpoint=tmp_path / "new", progressbar=False)
+
+
+def test_any_function_can_be_studied():
+    def trees(rng):
+        y = rng.normal(size=30)
+        draws = y.mean() + rng.normal(size=(2, 500)) / np.sqrt(30)
+        return xr.DataTree.from_dict(
+            {"/posterior": xr.Dataset({"m": (("chain", "draw"), draws)})}
+        )
+
+    def mappings(rng):
+        y = rng.normal(size=30)
+        return {"m": y.mean() + rng.normal(size=1000) / np.sqrt(30)}
+
+    for repeat in (trees, mappings):
+        found = cal.coverage_study(repeat, {"m": 0.0}, repetitions=200, **QUIET)
+        assert abs(float(found["coverage"][0]) - 0.95) < Z_LIMIT * np.sqrt(0.95 * 0.05 / 200)
+    vectors = cal.coverage_study(
+        lambda rng: {"v": rng.normal(size=(200, 2, 2))}, {"v": np.zeros((2, 2))}, repetitions=5,
+        **QUIET,
+    )  # fmt: skip
+    assert vectors["coordinate"].values.tolist() == ["v[0, 0]", "v[0, 1]", "v[1, 0]", "v[1, 1]"]
+
+
+def test_calibrated_repetitions_follow_their_data(model):
+    found = cal.coverage_study(
+        cal.calibrated(model, data, cal.information_matching, draws=400), {"mu": 3.0},
+        repetitions=6, **QUIET,
+    )  # fmt: skip
+    # 1 / variance of each data set
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(1).spawn(6)]
+    np.testing.assert_allclose(found["beta"], [1 / data(rng)["y"].var() for rng in rngs])
+
+
+def test_data_are_exchanged_in_a_copy(model):
+    y = np.linspace(0.0, 1.0, 25)
+    other = with_data(model, {"y": y})
+    np.testing.assert_array_equal(other.rvs_to_values[other["y"]].eval(), y)
+    np.testing.assert_array_equal(model.rvs_to_values[model["y"]].eval(), np.arange(25.0))
+    with pm.Model() as with_columns:
+        x = pm.Data("x", np.ones(3))
+        mu = pm.Normal("mu")
+        pm.Normal("y", mu * x, 1.0, observed=pm.Data("seen", np.zeros(3)))
+    other = with_data(with_columns, {"x": np.arange(3.0), "seen": np.ones(3)})
+    np.testing.assert_array_equal(other["x"].get_value(), np.arange(3.0))
+    np.testing.assert_array_equal(with_columns["x"].get_value(), np.ones(3))
+    repeat = cal.refitted(with_columns, lambda rng: {"y": np.ones(3)})
+    with pytest.raises(CalibrationError, match="'seen', 'x'"):
+        repeat(np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("generate", "match"),
+    [
+        (lambda rng: {"z": np.zeros(25)}, "does not have as data"),
+        (lambda rng: {"y": np.zeros(24)}, r"shape \(24,\)"),
+        (lambda rng: {"y": np.full(25, np.nan)}, "not finite"),
+        (lambda rng: np.zeros(25), "ndarray"),
+    ],
+)
+def test_generated_data_are_checked(model, generate, match):
+    with pytest.raises(CalibrationError, match=match) as caught:
+        cal.coverage_study(
+            cal.refitted(model, generate, draws=100), {"mu": 0.0}, repetitions=2, **QUIET
+        )
+    assert "spawn_key=(" in caught.value.__notes__[0]
+
+
+def test_what_is_refused(repeat):
+    with pytest.raises(CalibrationError, match="does not draw"):
+        cal.coverage_study(repeat, {"nu": 3.0}, repetitions=2, **QUIET)
+    with pytest.raises(CalibrationError, match="draws of it"):
+        cal.coverage_study(repeat, {"mu": [3.0, 2.0]}, repetitions=2, **QUIET)
+    with pytest.raises(CalibrationError, match="level = 95"):
+        cal.coverage_study(repeat, {"mu": 3.0}, level=95, **QUIET)
+    with pytest.raises(CalibrationError, match="at least one"):
+        cal.coverage_study(repeat, {}, **QUIET)
+    with pytest.raises(CalibrationError, match="it gave int"):
+        cal.coverage_study(lambda rng: 3, {"mu": 3.0}, repetitions=1, **QUIET)
