@@ -88,7 +88,9 @@ def safe(data_sets, n=100, p=50):
                 pm.Normal("y", X @ b, pm.math.sqrt(s2), observed=y)
                 found = cal.safe_bayes(random_seed=seed, progressbar=False)
             path = found.path
-            by_means = float(path["inverse_temperature"][int(np.argmin(path["plugged_loss"].values))])
+            by_means = float(
+                path["inverse_temperature"][int(np.argmin(path["plugged_loss"].values))]
+            )
             betas.append((found.beta, by_means))
             risks.append([excess_risk(X, y, at, wrong) for at in (1.0, found.beta, by_means)])
         mean = np.mean(risks, axis=0)
@@ -127,8 +129,8 @@ def classifier():
 
     data = load_breast_cancer()
     order = np.random.default_rng(1).permutation(len(data.target))
-    columns = [list(data.feature_names).index(name) for name in
-               ("worst radius", "worst texture", "worst concave points", "worst smoothness")]  # fmt: skip
+    names = ("worst radius", "worst texture", "worst concave points", "worst smoothness")
+    columns = [list(data.feature_names).index(name) for name in names]
     # scales from the instrument, not from these data: a prior must not know them
     X = (data.data[:, columns] - [16.0, 25.0, 0.12, 0.13]) / [5.0, 6.0, 0.06, 0.02]
     X = np.column_stack([np.ones(len(X)), X])

@@ -23,7 +23,7 @@ from pytensor.graph.replace import clone_replace
 from xarray import DataTree
 
 from pm_statmech import datatree
-from pm_statmech.calibration.information import own_loss, slopes_and_curvature
+from pm_statmech.calibration.information import chosen_bandwidth, own_loss, slopes_and_curvature
 from pm_statmech.energy_function import Layout, layout_of
 from pm_statmech.errors import CalibrationError
 from pm_statmech.tempering import TemperedModel, tempered_model
@@ -42,18 +42,11 @@ def stretch(Q: np.ndarray, H: np.ndarray, V: np.ndarray, beta: float) -> np.ndar
     return np.linalg.solve(Q, square_root(M) @ square_root(Q))
 
 
-def _check_terms(split: TemperedModel) -> None:
-    loss = own_loss(split)
-    if loss is not None and not loss.smooth:
-        raise CalibrationError(
-            f"{split.terms[0].name}: {loss.label} has kinks, where it has no curvature. Take a "
-            "smooth relative of it (pseudo_huber, smooth_hinge), or wrap your own function in a "
-            "Loss(smooth=True)."
-        )
+def curvatures(split: TemperedModel, layout: Layout, bandwidth: float | None = None):
+    """Function of a flat vector: curvatures of log prior and loss, and gradients (N, d).
 
-
-def curvatures(split: TemperedModel, layout: Layout):
-    """Function of a flat vector: curvatures of log prior and loss, and gradients (N, d)."""
+    `bandwidth` is that of the kernel at a loss's kinks, None where it has none.
+    """
     x = pt.vector("x", shape=(layout.size,), dtype="float64")
     pieces = list(zip(split.value_vars, layout.split(x), strict=True))
     [log_prior] = clone_replace([split.log_prior], pieces)
@@ -62,7 +55,7 @@ def curvatures(split: TemperedModel, layout: Layout):
     hessian = pytensor.gradient.jacobian(gradient, x, vectorize=True, disconnected_inputs="ignore")
     with split.model:
         of_prior = pymc_compile([x], -hessian, mode="NUMBA", on_unused_input="ignore")
-    along, of_loss = slopes_and_curvature(split, layout, None)
+    along, of_loss = slopes_and_curvature(split, layout, bandwidth)
 
     def at(point: np.ndarray):
         columns = np.column_stack([along(point, unit) for unit in np.eye(layout.size)])
@@ -81,7 +74,13 @@ def _check_definite(name: str, matrix: np.ndarray, coordinates: list[str], advic
         )
 
 
-def sandwich(dt: DataTree, model: pm.Model | None = None, *, tempered=None) -> DataTree:
+def sandwich(
+    dt: DataTree,
+    model: pm.Model | None = None,
+    *,
+    bandwidth: float | None = None,
+    tempered=None,
+) -> DataTree:
     r"""Adjust the draws of a loss's posterior to the spread of its estimates (open-faced sandwich).
 
     .. math:: \theta' = \bar\theta + Q^{-1} M^{1/2} Q^{1/2} (\theta - \bar\theta), \qquad
@@ -98,7 +97,10 @@ def sandwich(dt: DataTree, model: pm.Model | None = None, *, tempered=None) -> D
     dt
         posterior at the model's own beta, of `sample_tempered`, ``pm.sample`` or elsewhere.
     model
-        by default the one in context; with one tempered term, smooth, along one axis.
+        by default the one in context; with one tempered term along one axis.
+    bandwidth
+        of the normal kernel at the kinks of a loss, by default Hall and Sheather's at the
+        posterior mean for losses of a residual.
     tempered
         as in `tempered_model`.
 
@@ -112,8 +114,9 @@ def sandwich(dt: DataTree, model: pm.Model | None = None, *, tempered=None) -> D
     Raises
     ------
     CalibrationError
-        draws at another beta, several terms, kinks, fewer observations than parameters, a
-        curvature that is not positive definite, as along the parameters of a hierarchical prior.
+        draws at another beta, several terms, a loss without slopes (0-1), fewer observations than
+        parameters, a curvature that is not positive definite, as along the parameters of a
+        hierarchical prior.
     TreeError
         a posterior that lacks free variables.
 
@@ -139,7 +142,7 @@ def sandwich(dt: DataTree, model: pm.Model | None = None, *, tempered=None) -> D
     """
     model = pm.modelcontext(model)
     split = tempered_model(model, tempered=tempered)
-    _check_terms(split)
+    loss = own_loss(split)
     drawn_at = float(dt["posterior"].attrs.get("target_beta", split.target_beta))
     if drawn_at != split.target_beta:
         raise CalibrationError(
@@ -149,7 +152,11 @@ def sandwich(dt: DataTree, model: pm.Model | None = None, *, tempered=None) -> D
     layout = layout_of(split)
     x = unconstrained_draws(dt, split)
     centre = np.mean(x, axis=(0, 1))
-    prior_curvature, H, gradients = curvatures(split, layout)(centre)
+    kinked = loss is not None and not loss.smooth
+    if loss is not None and kinked and bandwidth is None:
+        bandwidth = chosen_bandwidth(split, layout, loss, centre)
+    at = curvatures(split, layout, bandwidth if kinked else None)
+    prior_curvature, H, gradients = at(centre)
     n, d = gradients.shape
     if n <= d:
         raise CalibrationError(
@@ -179,6 +186,7 @@ def sandwich(dt: DataTree, model: pm.Model | None = None, *, tempered=None) -> D
     renewed = posterior.assign(
         {name: (posterior[name].dims, value) for name, value in values.items()}
     )
+    own = {"bandwidth": float(bandwidth)} if kinked and bandwidth is not None else {}
     table = xr.Dataset(
         {
             "sd": ("coordinate", sd),
@@ -186,7 +194,7 @@ def sandwich(dt: DataTree, model: pm.Model | None = None, *, tempered=None) -> D
             "ratio": ("coordinate", adjusted / sd),
         },
         coords={"coordinate": coordinates},
-        attrs={"target_beta": beta, "method": "open-faced sandwich"},
+        attrs={"target_beta": beta, "method": "open-faced sandwich", **own},
     )
     kept = {f"/{name}": dt[name].dataset for name in dt.children if name.endswith("_data")}
     return DataTree.from_dict({"/posterior": renewed, "/adjustment": table, **kept})

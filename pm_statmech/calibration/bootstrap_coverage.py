@@ -153,15 +153,19 @@ def _search(
 ) -> Search:
     r"""Robbins and Monro's steps in log beta with a gain :math:`(t + 1)^{-.51}` over the slope.
 
-    They end at a coverage within half of its `resolution`, or half a percent of beta, of the level.
+    t counts how often they turned back (Kesten (1958), Ann. Math. Statist. 29), so that a start
+    that is far away does not use the gain up. They end at a coverage within half of its
+    `resolution`, or half a percent of beta, of the level.
     """
-    log_beta, betas, coverages = np.log(start), [], []
-    for t in range(MOST_STEPS):
+    log_beta, betas, coverages, t, previous = np.log(start), [], [], 0, 0.0
+    for _ in range(MOST_STEPS):
         betas.append(float(np.exp(log_beta)))
         coverages.append(coverage(betas[-1]))
         excess = coverages[-1] - level
         if abs(excess) <= max(0.005 * slope, 0.5 * resolution):
             break
+        t += excess * previous < 0
+        previous = excess
         # far from the root the law of normal posteriors is only a direction
         log_beta += np.clip(excess / slope * (t + 1.0) ** -GAIN_POWER, -1.0, 1.0)
     return Search(betas, coverages)
@@ -310,9 +314,9 @@ def general_posterior_calibration(
     .. math:: \log\beta_{t+1} = \log\beta_t + \frac{\hat c(\beta_t) - (1 - \alpha)}
               {(t+1)^{0.51}\, q f(q)}
 
-    where q f(q) is the slope of the coverage of normal posteriors. The same resampled data serve
-    all steps; their posteriors are reweighted from one beta to the next, and drawn again (from
-    where they are) once fewer than half of their effective draws are left.
+    where q f(q) is the slope of the coverage of normal posteriors, and t counts turns. The same
+    resampled data serve all steps; their posteriors are reweighted from one beta to the next, and
+    drawn again (from where they are) once fewer than half of their effective draws are left.
 
     Parameters
     ----------

@@ -28,6 +28,7 @@ from pm_statmech.samplers.refits import (
     in_parallel,
     threads,
 )
+from pm_statmech.stats.averages import mcse_of_mean
 from pm_statmech.stats.predictive import left_out_weights
 from pm_statmech.tempering import TemperedModel, tempered_model
 
@@ -46,11 +47,25 @@ def _grid(betas: Sequence[float] | None, split: TemperedModel) -> np.ndarray:
     return grid
 
 
-def _scores(losses: np.ndarray, log_w: np.ndarray, likelihood: bool) -> np.ndarray:
-    """Score of each observation, from its losses (S, n) and normalised log weights (S, n)."""
+def _scores(
+    losses: np.ndarray, log_w: np.ndarray, likelihood: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score of each observation, and what each draw adds to the error of their sum (S,).
+
+    From losses (S, n) and normalised log weights, (S, n) or (S, 1).
+    """
+    w = np.exp(log_w)
     if likelihood:
-        return -logsumexp(log_w - losses, axis=0)
-    return np.sum(np.exp(log_w) * losses, axis=0)
+        found = -logsumexp(log_w - losses, axis=0)
+        return found, np.sum(w - np.exp(log_w - losses + found), axis=1)
+    found = np.sum(w * losses, axis=0)
+    return found, np.sum(w * (losses - found), axis=1)
+
+
+def _mcse(influence: np.ndarray, chains: int) -> float:
+    """Monte Carlo error of a sum from the influence (S,) of its draws, chain after chain."""
+    rows = (influence * len(influence)).reshape(chains, -1)
+    return float(mcse_of_mean(rows[..., None])[0])
 
 
 def _flat_range(grid: np.ndarray, own: np.ndarray) -> tuple[int, xr.Dataset]:
@@ -125,8 +140,8 @@ def predictive(
     Calibration
         with the best beta, and in words those that cannot be told from it. ``path`` has over
         ``inverse_temperature`` ``score`` (minus elpd at power one for a likelihood, the expected
-        loss for a loss), ``score_difference`` to the best with its standard error over
-        observations, and ``largest_pareto_k``.
+        loss for a loss) with its Monte Carlo error, ``score_difference`` to the best with its
+        standard error over observations, and ``largest_pareto_k``.
 
     Raises
     ------
@@ -157,7 +172,7 @@ def predictive(
     losses_of = compile_losses(split, layout_of(split))
     rng = np.random.default_rng(random_seed)
     fit: Fit | None = None
-    own, tails = [], []
+    own, tails, errors = [], [], []
     for beta in grid:
         fit = (
             refits.first(float(beta), {}, draws, rng)
@@ -172,13 +187,15 @@ def predictive(
         log_w, k = left_out_weights(tempered_density, efficiency)
         flat = log_w.transpose("chain", "draw", "observation").values.reshape(losses.shape)
         flat = flat - logsumexp(flat, axis=0)
-        own.append(_scores(losses, flat, likelihood))
+        score, influence = _scores(losses, flat, likelihood)
+        own.append(score)
+        errors.append(_mcse(influence, fit.x.shape[0]))
         tails.append(float(np.max(k)))
     far = sum(k > LARGEST_TAIL for k in tails)
     told = f", at {far} of them Pareto k above 0.7 for some observation" if far else ""
     return _as_calibration(
         split, grid, np.array(own), "leave-one-out by PSIS", f"{len(grid)} posteriors{told}",
-        {"largest_pareto_k": (RUNG, tails)},
+        {"largest_pareto_k": (RUNG, tails), "score_mcse": (RUNG, errors)},
     )  # fmt: skip
 
 
@@ -248,7 +265,7 @@ def predictive_kfold(
     of_folds, of_first, *streams = np.random.SeedSequence(random_seed).spawn(2 + folds)
     fold = np.random.default_rng(of_folds).permutation(np.arange(n) % folds)
     first = refits.first(split.target_beta, {}, draws, np.random.default_rng(of_first))
-    own = np.empty((len(grid), n))
+    own, errors = np.empty((len(grid), n)), np.empty((len(grid), folds))
 
     def run(k: int) -> int:
         rng, fit, out = np.random.default_rng(streams[k]), first, fold == k
@@ -260,7 +277,8 @@ def predictive_kfold(
                 fit = refits.again(fit, float(beta), data, draws, rng)
                 log_w, drawn = fit.log_weights(beta)[0], drawn + 1
             losses = losses_of(fit.pooled())[:, out]
-            own[j, out] = _scores(losses, log_w[:, None], likelihood)
+            own[j, out], influence = _scores(losses, log_w[:, None], likelihood)
+            errors[j, k] = _mcse(influence, fit.x.shape[0])
         return drawn
 
     total = 0
@@ -271,5 +289,6 @@ def predictive_kfold(
             bar.advance(task)
     return _as_calibration(
         split, grid, own, f"{folds}-fold cross-validation",
-        f"{total + 1} posteriors", {},
+        f"{total + 1} posteriors",
+        {"score_mcse": (RUNG, np.sqrt(np.sum(errors**2, axis=1)))},
     )  # fmt: skip

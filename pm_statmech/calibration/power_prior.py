@@ -13,7 +13,8 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pymc.logprob.basic import logp
-from pytensor.graph.traversal import explicit_graph_inputs
+from pytensor.graph.basic import Constant
+from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from pm_statmech.errors import CalibrationError
@@ -24,8 +25,6 @@ N_TRIED = 500
 
 
 def _is_random(power: TensorVariable, model: pm.Model) -> bool:
-    from pytensor.graph.traversal import ancestors
-
     return bool(set(model.basic_RVs) & set(ancestors([power])))
 
 
@@ -107,8 +106,8 @@ def PowerPrior(
             "give log_partition=pm_statmech.log_partition_curve(dt), dt a tempered run of the "
             "historical data alone under the same prior."
         )
-    if not random and not explicit_graph_inputs([node]) and not float(node.eval()) >= 0:
-        raise CalibrationError(f"{name}: power = {float(node.eval()):g}; it is at least 0.")
+    if isinstance(node, Constant) and not float(node.data) >= 0:
+        raise CalibrationError(f"{name}: power = {float(node.data):g}; it is at least 0.")
     if random and log_partition is not None:
         tried = np.asarray(pm.draw(node, N_TRIED, random_seed=0))
         low, high = float(log_partition.betas[0]), float(log_partition.betas[-1])

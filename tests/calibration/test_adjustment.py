@@ -6,6 +6,7 @@ import networkx as nx
 import numpy as np
 import pymc as pm
 import pytest
+import statsmodels.api as sm
 from xarray import DataTree
 
 import pm_statmech as pms
@@ -161,12 +162,34 @@ def test_draws_move_on_the_unconstrained_scale_and_deterministics_follow():
     assert "observed_data" in found.children
 
 
+def test_kinks_take_a_kernel():
+    """Engel's median: the standard errors of quantile regression, from draws at any beta."""
+    data = sm.datasets.engel.load_pandas().data
+    for beta in (0.005, 0.02):
+        with pm.Model():
+            b = pm.Normal("b", 0.0, [5000.0, 100.0], shape=2)
+            pms.GibbsLoss(
+                "y", b[0] + b[1] * data["income"].to_numpy(), loss=pms.losses.pinball(0.5),
+                observed=data["foodexp"], beta=beta,
+            )  # fmt: skip
+            dt = pms.sample_tempered(1000, random_seed=1, quiet=True)
+            wide = pms.calibration.sandwich(dt)
+        table = wide["adjustment"]
+        # of the bandwidth at the minimiser; here it is that of the posterior mean
+        np.testing.assert_allclose(table["sandwich_sd"], [30.2153, 0.037317], rtol=0.05)
+        assert 60 < table.attrs["bandwidth"] < 70
+        moved = wide["posterior"]["b"].std(("chain", "draw")) / dt["posterior"]["b"].std(
+            ("chain", "draw")
+        )
+        np.testing.assert_allclose(moved, table["ratio"], rtol=0.25)
+
+
 class TestWhatIsRefused:
-    def test_kinks(self):
+    def test_jumps(self):
         with pm.Model() as model:
             mu = pm.Normal("mu")
-            pms.GibbsLoss("y", mu, loss=pms.losses.absolute(), observed=np.arange(5.0))
-        with pytest.raises(CalibrationError, match="kinks"):
+            pms.GibbsLoss("y", mu, loss=pms.losses.zero_one, observed=np.arange(5.0))
+        with pytest.raises(CalibrationError, match="zero_one has jumps"):
             pms.calibration.sandwich(
                 DataTree.from_dict({"/posterior": pm_dataset(np.zeros((1, 2, 8)))}), model
             )

@@ -74,9 +74,7 @@ def test_joint_region_of_two_coordinates():
     with pm.Model() as model:
         mu = pm.Normal("mu", 0.0, 1000.0, shape=2)
         pms.GibbsLoss("y", mu[group], loss=pms.losses.squared, observed=y.T.ravel())
-    joint = cal.general_posterior_calibration_joint(
-        model, replications=150, draws=400, **QUIET
-    )
+    joint = cal.general_posterior_calibration_joint(model, replications=150, draws=400, **QUIET)
     assert abs(joint.beta * 4.0 - 1) < 0.5
     assert "joint region" in str(joint)
     one = cal.general_posterior_calibration(

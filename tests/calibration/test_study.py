@@ -59,9 +59,7 @@ def test_the_table_depends_on_no_executor(repeat, table):
     alone = cal.coverage_study(repeat, {"mu": 3.0}, repetitions=150, cores=1, **QUIET)
     xr.testing.assert_identical(alone, table)
     with ProcessPoolExecutor(1) as pool:
-        elsewhere = cal.coverage_study(
-            repeat, {"mu": 3.0}, repetitions=12, executor=pool, **QUIET
-        )
+        elsewhere = cal.coverage_study(repeat, {"mu": 3.0}, repetitions=12, executor=pool, **QUIET)
     np.testing.assert_array_equal(elsewhere["low"], table["low"][:12])
     other = cal.coverage_study(
         repeat, {"mu": 3.0}, repetitions=12, random_seed=2, progressbar=False
@@ -111,9 +109,7 @@ def test_any_function_can_be_studied():
     def trees(rng):
         y = rng.normal(size=30)
         draws = y.mean() + rng.normal(size=(2, 500)) / np.sqrt(30)
-        return xr.DataTree.from_dict(
-            {"/posterior": xr.Dataset({"m": (("chain", "draw"), draws)})}
-        )
+        return xr.DataTree.from_dict({"/posterior": xr.Dataset({"m": (("chain", "draw"), draws)})})
 
     def mappings(rng):
         y = rng.normal(size=30)
