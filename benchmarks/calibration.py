@@ -1,198 +1,253 @@
-"""The figures by which the methods of ``pm_statmech.calibration`` are judged.
+r"""Whether draws and error bars are what they claim: ranks of true values, coverage of log Z.
 
-python benchmarks/calibration.py                    # all, about an hour on two cores
-python benchmarks/calibration.py --only certificates
+    python benchmarks/calibration.py --simulations 300 --runs 200 --only sbc --out calibration
 
+`sbc`: a true value is drawn from the prior, data from it, and both are forgotten. Among L near-
+independent posterior draws the rank r of the true value, for each parameter and for the energy,
+is uniform,
+
+.. math:: u = (r + v) / (L + 1) \sim U(0, 1), \qquad v \sim U(0, 1)
+
+at any L, so that each run may be thinned by its own effective sample size. Prints p-values of
+chi-square on 20 bins and of the Kolmogorov-Smirnov envelope of the ECDF; n is short of what was
+asked by the runs that failed. The control, which must fail, has its target at beta = 2.
+
+`coverage`: the share of runs of the default call with log Z within two reported errors of the
+truth, which should be .954, the mean and sd of error / reported, the shares of runs that warned of
+phases and of the evidence, and how many failed (these cover nothing).
+
+Rows go to `sbc.jsonl` and `coverage.csv` in the folder `--out` as they come. Those already there
+are not run again, so give a new folder after a change to the code.
+
+Source: Talts, Betancourt, Simpson, Vehtari, Gelman (2018), arXiv:1804.06788, algorithm 2.
 """
 
+from __future__ import annotations
+
 import argparse
-from time import perf_counter
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
+import problems
 import pymc as pm
+import pytensor.tensor as pt
+from arviz_stats.base import array_stats
+from evidence import run
+from scipy import stats
+from scipy.special import logsumexp
+from summary import append_row, read_rows
 
 import pm_statmech as pms
+from pm_statmech.samplers import parallel_tempering
+from pm_statmech.tempering import TemperedModel
 
-cal = pms.calibration
+MOST_DRAWS, FEWEST_DRAWS, BINS = 99, 10, 20
+COVERED = ("eight_schools", "pine", "regression", "mixture10", "binomial", "rosenbrock")
+CONTROL = {1.0: "", 2.0: "  (control: must be small)"}
+WARNINGS = ("PhaseTransitionWarning", "EvidenceWarning")
 
 
-def median_regression(x, y):
-    """Median regression of n = 50, Syring and Martin's."""
+@dataclass(frozen=True)
+class Simulator:
+    """A model of the data `y`; rng -> (true values, y); (values, y) -> -log likelihood."""
+
+    name: str
+    model: pm.Model
+    draw: Callable
+    energy: Callable
+
+
+def normal() -> Simulator:
+    """Ten observations of unit noise around an unknown mean."""
     with pm.Model() as model:
-        x_data = pm.Data("x", x)
-        b = pm.Normal("b", 0.0, 10.0, shape=2)
-        pms.GibbsLoss("y", b[0] + b[1] * x_data, loss=pms.losses.absolute, observed=y, beta=0.4)
-    return model
+        pm.Normal("likelihood", pm.Normal("mu", 0, 2), 1, observed=pm.Data("y", np.zeros(10)))
+
+    def draw(rng):
+        mu = rng.normal(0, 2)
+        return {"mu": mu}, rng.normal(mu, 1, 10)
+
+    return Simulator("normal", model, draw, lambda p, y: -stats.norm.logpdf(y, p["mu"]).sum())
 
 
-def median_data(rng):
-    x = rng.chisquare(2, 50) - 2
-    return {"x": x, "y": 2 + x + rng.normal(0.0, 2.0, 50)}
+def regression() -> Simulator:
+    """Twenty observations, an intercept and two slopes, unknown noise."""
+    X = np.column_stack([np.ones(20), np.random.default_rng(0).normal(size=(20, 2))])
+    with pm.Model() as model:
+        b, sigma = pm.Normal("b", 0, 1, shape=3), pm.HalfNormal("sigma", 1)
+        pm.Normal("likelihood", X @ b, sigma, observed=pm.Data("y", np.zeros(20)))
+
+    def draw(rng):
+        b, sigma = rng.normal(size=3), abs(rng.normal())
+        return {"b": b, "sigma": sigma}, rng.normal(X @ b, sigma)
+
+    energy = lambda p, y: -stats.norm.logpdf(y, X @ p["b"], p["sigma"]).sum()  # noqa: E731
+    return Simulator("regression", model, draw, energy)
 
 
-def bootstrap(repetitions):
-    """Mean beta of 50 calibrations, and coverage of the intervals at their betas over 200."""
-    model = median_regression(**median_data(np.random.default_rng(0)))
-    methods = {
-        "marginal": cal.general_posterior_calibration,
-        "joint": cal.general_posterior_calibration_joint,
-        "information matching": cal.information_matching,
-    }
-    for name, method in methods.items():
-        options = {} if name.startswith("information") else {
-            "progressbar": False, "random_seed": 1, "cores": 1
-        }  # fmt: skip
-        started = perf_counter()
-        table = cal.coverage_study(
-            cal.calibrated(model, median_data, lambda m, f=method, o=options: f(m, **o)),
-            {"b": [2.0, 1.0]}, repetitions=repetitions, random_seed=1,
-        )  # fmt: skip
-        betas = table["beta"].values
+def beta_binomial() -> Simulator:
+    """Five groups of 20 trials, whose probabilities share a mean and a concentration."""
+    with pm.Model() as model:
+        mu, kappa = pm.Beta("mu", 8, 8), pm.Gamma("kappa", 20, 2)
+        p = pm.Beta("p", mu * kappa, (1 - mu) * kappa, shape=5)
+        pm.Binomial("likelihood", 20, p, observed=pm.Data("y", np.full(5, 10)))
+
+    def draw(rng):
+        mu, kappa = rng.beta(8, 8), rng.gamma(20, 0.5)
+        p = rng.beta(mu * kappa, (1 - mu) * kappa, size=5)
+        return {"mu": mu, "kappa": kappa, "p": p}, rng.binomial(20, p)
+
+    energy = lambda p, y: -stats.binom.logpmf(y, 20, p["p"]).sum()  # noqa: E731
+    return Simulator("beta-binomial", model, draw, energy)
+
+
+def mixture() -> Simulator:
+    """Twenty observations of two components with weights .3 and .7, whose means are unknown."""
+    log_weights = np.log([0.3, 0.7])
+    with pm.Model() as model:
+        y, mu = pm.Data("y", np.zeros(20)), pm.Normal("mu", 0, 3, shape=2)
+        log_p = -0.5 * (y[:, None] - mu) ** 2 + log_weights
+        pms.GibbsPotential("likelihood", -pt.sum(pt.logsumexp(log_p, axis=1)))
+
+    def draw(rng):
+        mu = rng.normal(0, 3, size=2)
+        return {"mu": mu}, rng.normal(mu[(rng.random(20) < 0.7).astype(int)], 1)
+
+    energy = lambda p, y: -logsumexp(  # noqa: E731
+        -0.5 * (y[:, None] - p["mu"]) ** 2 + log_weights, axis=1).sum()  # fmt: skip
+    return Simulator("mixture", model, draw, energy)
+
+
+@contextmanager
+def compiled_once() -> Iterator[None]:
+    """Let `sample_tempered` compile each model once, since `pm.set_data` replaces its data."""
+
+    def once(function):
+        known: dict = {}
+
+        def wrapper(first, *args, **kwargs):
+            # the argument is kept beside its result, so that no other can take its id
+            if id(first) not in known:
+                known[id(first)] = first, function(first, *args, **kwargs)
+            return known[id(first)][1]
+
+        return wrapper
+
+    places = [(parallel_tempering, "tempered_model"), (TemperedModel, "compile"),
+              (parallel_tempering, "compile_prior_draws")]  # fmt: skip
+    with ExitStack() as stack:
+        for place, name in places:
+            stack.enter_context(patch.object(place, name, once(getattr(place, name))))
+        yield
+
+
+def simulate(simulator: Simulator, beta: float, seed: int) -> tuple[int, dict[str, float]]:
+    """L, and the randomised rank u of each quantity, of one simulation sampled at beta."""
+    rng = np.random.default_rng([seed, sum(map(ord, simulator.name))])
+    truth, y = simulator.draw(rng)
+    with simulator.model:
+        pm.set_data({"y": y})
+    dt = pms.sample_tempered(
+        200, tune=200, chains=2, cores=1, target_beta=beta, model=simulator.model, quiet=True,
+        random_seed=int(rng.integers(2**31)), keep_tempered=False,
+        idata_kwargs={"log_likelihood": False, "log_prior": False},
+    )  # fmt: skip
+    draws = {"energy": dt["tempering"]["energy"].sel(inverse_temperature=beta).values}
+    values = {"energy": simulator.energy(truth, y)}
+    for name, value in truth.items():
+        array = dt["posterior"][name].values
+        for i, v in enumerate(np.ravel(value)):
+            label = f"{name}[{i}]" if np.ndim(value) else name
+            draws[label], values[label] = array.reshape(*array.shape[:2], -1)[..., i], float(v)
+    ess = min(float(array_stats.ess(d, chain_axis=0, draw_axis=1)) for d in draws.values())
+    L = int(np.clip(ess, FEWEST_DRAWS, MOST_DRAWS))
+    kept = np.linspace(0, 400, L, endpoint=False).astype(int)
+    ranks = {name: int(np.sum(d.ravel()[kept] < values[name])) for name, d in draws.items()}
+    return L, {name: (rank + rng.random()) / (L + 1) for name, rank in ranks.items()}
+
+
+def p_values(u: np.ndarray) -> tuple[float, float]:
+    counts = np.histogram(u, bins=BINS, range=(0, 1))[0]
+    return float(stats.chisquare(counts).pvalue), float(stats.kstest(u, "uniform").pvalue)
+
+
+def sbc(
+    cases: Iterable[tuple[Simulator, float, str]], simulations: int, seed: int, path: Path
+) -> None:
+    """Table of p-values of simulators, each at the beta and with the remark that go with it."""
+    path.touch()
+    known = {tuple(row[:3]): row[3:] for row in map(json.loads, path.read_text().splitlines())}
+    print("model                   beta    n     L  quantity     chi2 p   ECDF p")
+    for simulator, beta, said in cases:
+        rows = []
+        for s in range(seed, seed + simulations):
+            key = (simulator.name, beta, s)
+            if key not in known:
+                try:
+                    known[key] = simulate(simulator, beta, s)
+                except Exception as error:
+                    print(f"{simulator.name}, seed {s}: {type(error).__name__}: {error}")
+                    continue
+                with path.open("a") as file:
+                    print(json.dumps([*key, *known[key]]), file=file)
+            rows.append(known[key])
+        L = np.mean([row[0] for row in rows])
+        start = f"{simulator.name:23} {beta:4.0f} {len(rows):4d} {L:5.1f}"
+        found = {name: p_values(np.array([row[1][name] for row in rows])) for name in rows[0][1]}
+        for name, (binned, ecdf) in found.items():
+            print(f"{start}  {name:10} {binned:8.2g} {ecdf:8.2g}")
+        least = min(2 * len(found) * min(map(min, found.values())), 1.0)
+        print(f"{start}  all, by Bonferroni {least:8.2g}{said}", flush=True)
+
+
+def coverage(runs: int, seed: int, path: Path) -> None:
+    rows = {(row.problem, row.seed): row for row in read_rows(path)}
+    print("problem             n in 2 se  95% interval mean z   sd z  median      se failed "
+          "phases evidence")  # fmt: skip
+    for name in COVERED:
+        problem = getattr(problems, name)()
+        model = problem.model()
+        for s in range(seed, seed + runs):
+            if (problem.name, s) not in rows:
+                rows[problem.name, s] = run("ours", problem, model, s)
+                append_row(path, rows[problem.name, s])
+        mine = [rows[problem.name, s] for s in range(seed, seed + runs)]
+        error, se = np.array([(row.error, row.reported) for row in mine]).T
+        z = error / se
+        inside = int(np.sum(np.abs(z) < 2))
+        low, high = stats.binomtest(inside, runs).proportion_ci(method="exact")
+        warned = " ".join(f"{np.mean([w in row.notes for row in mine]):6.2f}" for w in WARNINGS)
         print(
-            f"{name:22s} mean beta of 50 {betas[:50].mean():.3f}, of all {betas.mean():.3f} "
-            f"(sd {betas.std():.3f}); coverage {np.round(table['coverage'].values, 3)} +- "
-            f"{np.round(table['coverage_mcse'].values, 3)}, {perf_counter() - started:.0f} s",
-            flush=True,
-        )
+            f"{problem.name:16} {runs:4d} {inside / runs:7.3f} [{low:.3f}, {high:.3f}] "
+            f"{np.nanmean(z):6.2f} {np.nanstd(z):6.2f} {np.nanmedian(np.abs(error)):7.1e} "
+            f"{np.nanmedian(se):7.1e} {np.sum(np.isnan(z)):6d} {warned}", flush=True)  # fmt: skip
 
 
-def heteroscedastic(rng, n, p, wrong):
-    """Grünwald and van Ommen's: half of the rows are exactly zero, without noise."""
-    X = rng.normal(size=(n, p))
-    y = 0.1 * X[:, :4].sum(axis=1) + np.sqrt(0.05 if wrong else 0.025) * rng.normal(size=n)
-    if wrong:
-        easy = rng.random(n) < 0.5
-        X[easy], y[easy] = 0.0, 0.0
-    return np.column_stack([np.ones(n), X]), y
-
-
-def excess_risk(X, y, beta, wrong):
-    """Excess squared risk of the posterior mean, exact: the posterior is conjugate."""
-    p = X.shape[1]
-    mean = np.linalg.solve(np.eye(p) + beta * X.T @ X, beta * X.T @ y)
-    mean[1:5] -= 0.1
-    # of a zero row only the intercept counts
-    return mean[0] ** 2 + np.sum(mean[1:] ** 2) * (0.5 if wrong else 1.0)
-
-
-def safe(data_sets, n=100, p=50):
-    """Beta and excess risk against beta = 1, misspecified and well specified."""
-    for wrong in (True, False):
-        betas, risks = [], []
-        started = perf_counter()
-        for seed in range(data_sets):
-            X, y = heteroscedastic(np.random.default_rng(seed), n, p, wrong)
-            with pm.Model():
-                s2 = pm.InverseGamma("s2", 1.0, 1 / 40)
-                b = pm.Normal("b", 0.0, pm.math.sqrt(s2), shape=p + 1)
-                pm.Normal("y", X @ b, pm.math.sqrt(s2), observed=y)
-                found = cal.safe_bayes(random_seed=seed, progressbar=False)
-            path = found.path
-            by_means = float(
-                path["inverse_temperature"][int(np.argmin(path["plugged_loss"].values))]
-            )
-            betas.append((found.beta, by_means))
-            risks.append([excess_risk(X, y, at, wrong) for at in (1.0, found.beta, by_means)])
-        mean = np.mean(risks, axis=0)
-        print(
-            f"{'misspecified' if wrong else 'well specified':15s} median beta R-log "
-            f"{np.median(betas, axis=0)[0]:.3g}, I-log {np.median(betas, axis=0)[1]:.3g}; excess "
-            f"risk at 1 over that at the chosen: R-log {mean[0] / mean[1]:.2f}, I-log "
-            f"{mean[0] / mean[2]:.2f} ({data_sets} data sets, {perf_counter() - started:.0f} s)",
-            flush=True,
-        )
-
-
-def certificates(data_sets=1000):
-    """How often finite-class certificates fail, and a certificate of a real classifier."""
-    print(f"kl^-1(.1, .05) = {cal.kl_inverse(0.1, 0.05):.6f}")
-    rng = np.random.default_rng(1)
-    risks = rng.uniform(0.05, 0.6, size=30)
-    names = ("maurer_seeger", "mcallester", "catoni", "linear")
-    failed = dict.fromkeys(names, 0)
-    for _ in range(data_sets):
-        losses = (rng.random((200, 30)) < risks).astype(float)
-        path = cal.pac_bayes_finite(losses).path
-        betas = path["inverse_temperature"].values
-        log_w = -betas[:, None] * losses.sum(axis=0)
-        posterior = np.exp(log_w - log_w.max(axis=1, keepdims=True))
-        true = (posterior / posterior.sum(axis=1, keepdims=True)) @ risks
-        for name in names:
-            failed[name] += bool(np.any(true > path[name].values))
-    print(f"failed at any beta, of {data_sets} (delta = .05): {failed}")
-    classifier()
-
-
-def classifier():
-    """Breast cancer of Wisconsin: 400 to learn, 169 to test; features by published ranges."""
-    from sklearn.datasets import load_breast_cancer
-
-    data = load_breast_cancer()
-    order = np.random.default_rng(1).permutation(len(data.target))
-    names = ("worst radius", "worst texture", "worst concave points", "worst smoothness")
-    columns = [list(data.feature_names).index(name) for name in names]
-    # scales from the instrument, not from these data: a prior must not know them
-    X = (data.data[:, columns] - [16.0, 25.0, 0.12, 0.13]) / [5.0, 6.0, 0.06, 0.02]
-    X = np.column_stack([np.ones(len(X)), X])
-    learn, test = order[:400], order[400:]
-    started = perf_counter()
-    with pm.Model():
-        w = pm.Normal("w", 0.0, 1.0, shape=X.shape[1])
-        pms.GibbsLoss("y", X[learn] @ w, loss=pms.losses.zero_one, observed=data.target[learn])
-        dt = pms.sample_tempered(1000, target_beta=2.0, random_seed=1, quiet=True)
-        found = cal.pac_bayes(dt)
-    draws = pms.reweight(dt, found.beta)["posterior"]["w"].values.reshape(-1, X.shape[1])
-    wrong = (X[test] @ draws.T > 0) != (data.target[test][:, None] > 0)
-    certificate = found.path.attrs["certificate"]
-    print(found)
-    print(
-        f"certificate {certificate:.4f}, test risk of a draw {wrong.mean():.4f}, apart "
-        f"{certificate - wrong.mean():.4f} ({perf_counter() - started:.0f} s)"
-    )
-
-
-def speed(data_sets=200, peers=5):
-    """A coverage study against pm.sample on each data set."""
-    model = median_regression(**median_data(np.random.default_rng(0)))
-    repeat = cal.refitted(model, median_data)
-    repeat(np.random.default_rng(0))
-    started = perf_counter()
-    cal.coverage_study(repeat, {"b": [2.0, 1.0]}, repetitions=data_sets, random_seed=1)
-    ours = perf_counter() - started
-    rng = np.random.default_rng(1)
-
-    def peer():
-        with median_regression(**median_data(rng)):
-            pm.sample(250, tune=500, chains=4, cores=2, progressbar=False, quiet=True,
-                      compute_convergence_checks=False)  # fmt: skip
-
-    peer()
-    started = perf_counter()
-    for _ in range(peers):
-        peer()
-    each = (perf_counter() - started) / peers
-    print(
-        f"{data_sets} data sets: {ours:.1f} s, as many pm.sample calls {each * data_sets:.0f} s "
-        f"({each:.2f} s each of {peers}): {each * data_sets / ours:.0f} times"
-    )
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parts = {
-        "speed": speed,
-        "certificates": certificates,
-        "bootstrap": lambda: bootstrap(options.repetitions),
-        "safe": lambda: safe(options.data_sets),
-    }
-    parser.add_argument("--only", choices=parts)
-    parser.add_argument("--repetitions", type=int, default=200)
-    parser.add_argument("--data-sets", type=int, default=12)
-    options = parser.parse_args()
-    for name, part in parts.items():
-        if options.only in (None, name):
-            print(f"# {name}", flush=True)
-            part()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--simulations", type=int, default=300, help="of each model, for sbc")
+    parser.add_argument("--runs", type=int, default=200, help="on each problem, for coverage")
+    parser.add_argument("--only", choices=("sbc", "coverage"), help="by default both")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--out", type=Path, default=Path("calibration"), help="folder of the rows")
+    arguments = parser.parse_args()
+    logging.getLogger("pymc").setLevel(logging.ERROR)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.only != "coverage":
+        with warnings.catch_warnings(), compiled_once():
+            warnings.simplefilter("ignore")
+            simulators = normal(), regression(), beta_binomial(), mixture()
+            cases = [(one, beta, CONTROL[beta]) for beta, one in product(CONTROL, simulators)]
+            sbc(cases, arguments.simulations, arguments.seed, arguments.out / "sbc.jsonl")
+    if arguments.only != "sbc":
+        coverage(arguments.runs, arguments.seed, arguments.out / "coverage.csv")
 
 
 if __name__ == "__main__":
