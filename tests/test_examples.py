@@ -16,11 +16,14 @@ SPEC.loader.exec_module(gallery)
 SWAPS = "[ok] Neighbouring rungs swap"
 SAID = {
     "attitudes.py": "944 voters: the sign of",
+    "betas.py": "matching            0.00525         0.00099",
+    "certificate.py": "maurer_seeger  certifies a risk below 9.0%",
     "bars_and_stripes.py": "what is remembered in 100%",
     "children.py": "nu is above 1, so under-dispersed, in 100.0% of the draws",
     "diabetes.py": SWAPS,
     "expert.py": "maximum entropy               11.00     0.100     0.100     3.132",
     "heat_capacity.py": "peaks at beta = 0.435, exactly 0.435",
+    "overconfident.py": "Bayes    at beta 1.000 holds level 54%",
     "portrait.py": "76% of neighbours are equal; by chance it would be 33%",
     "quickstart.py": SWAPS,
 }
