@@ -115,16 +115,19 @@ def test_no_file_is_named_like_what_it_exports():
         assert path.stem not in names
 
 
-def test_public_names_exist_and_are_documented():
-    for name in pms.__all__:
-        assert getattr(pms, name).__doc__, name
-
-
-def test_public_functions_have_examples():
-    for name in pms.__all__:
-        item = getattr(pms, name)
+@pytest.mark.parametrize("module", [pms, pms.calibration], ids=lambda m: m.__name__)
+def test_public_names_are_documented_with_examples(module):
+    for name in module.__all__:
+        item = getattr(module, name)
+        assert item.__doc__, name
         if callable(item) and not isinstance(item, type):
             assert ">>>" in item.__doc__, name
+
+
+def test_every_calibration_is_on_its_page():
+    page = (ROOT.parent / "docs" / "api" / "calibration.md").read_text()
+    for name in pms.calibration.__all__:
+        assert f":: {name}\n" in page, name
 
 
 def test_version_is_the_projects():

@@ -5,15 +5,14 @@ from pm_statmech.calibration.bootstrap_coverage import (
     general_posterior_calibration,
     general_posterior_calibration_joint,
 )
-from pm_statmech.calibration.certificates import (
+from pm_statmech.calibration.bounds import (
     catoni,
     kl_inverse,
     linear,
     maurer_seeger,
     mcallester,
-    pac_bayes,
-    pac_bayes_finite,
 )
+from pm_statmech.calibration.certificates import pac_bayes, pac_bayes_finite
 from pm_statmech.calibration.coarsening import coarsened, coarsening_curve
 from pm_statmech.calibration.comparison import Comparison, compare
 from pm_statmech.calibration.fisher_information import fisher_matching
