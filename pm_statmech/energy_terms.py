@@ -89,7 +89,9 @@ def _observed_term(model: pm.Model, rv) -> TemperedTerm:
                 "its observed part alone. Drop the incomplete rows, or marginalise by hand."
             )
         pointwise, kind, own, unit = -_log_density(model, rv), "likelihood", 1.0, "nats"
-    n = int(np.prod(pt.shape(value).eval(), dtype=int)) if value.ndim else 1
+    # a row of a MvNormal or a Multinomial is one observation
+    shape = pt.shape(value).eval()[: pointwise.type.ndim] if value.ndim else ()
+    n = int(np.prod(shape, dtype=int))
     return TemperedTerm(rv.name, kind, pointwise, own, unit, n)
 
 

@@ -95,7 +95,8 @@ class NativeFunction:
                     f"{container.name} has {np.ndim(container.value)} axes, and the data given "
                     f"for it {np.ndim(value)}."
                 )
-            arrays.append(np.ascontiguousarray(value, dtype=container.value.dtype))
+            # not ascontiguousarray, which makes a number an array of one axis: a word too many
+            arrays.append(np.asarray(value, dtype=container.value.dtype, order="C"))
         words = [w for a in arrays for w in (a.ctypes.data, *a.shape)]
         return np.array([*words, 0], dtype=np.int64), tuple(arrays)
 

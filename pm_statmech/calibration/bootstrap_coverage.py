@@ -24,13 +24,13 @@ from pm_statmech.calibration.results import Calibration
 from pm_statmech.datatree import RUNG
 from pm_statmech.energy_function import Layout
 from pm_statmech.errors import CalibrationError
-from pm_statmech.samplers.refits import (
-    compile_refits,
-    threads,
-)
+from pm_statmech.ladder import check_beta
+from pm_statmech.samplers.refits import Fit, Refits, compile_refits, seeds_of, threads
 from pm_statmech.tempering import TemperedModel
 
 MOST_STEPS, GAIN_POWER = 40, 0.51
+# resamples by which the coverage may miss the level, and curvature that determines a coordinate
+MOST_APART, LEAST_CURVATURE = 3.0, 1e-3
 # betas of the curve in the path, and how far it reaches to each side
 N_CURVE, REACH = 21, 2.0
 
@@ -78,9 +78,10 @@ def _chosen(layout: Layout, var_names: Sequence[str] | None, split: TemperedMode
     """Positions of the coordinates whose intervals count."""
     if var_names is None:
         return np.arange(layout.size)
+    var_names = [var_names] if isinstance(var_names, str) else list(var_names)
     own = [rv.name for rv in split.model.free_RVs]
     unknown = sorted(set(var_names) - set(own))
-    if unknown:
+    if unknown or not var_names:
         raise CalibrationError(f"var_names: {unknown} are not among the free variables {own}.")
     sizes = [int(np.prod(shape, dtype=int)) for shape in layout.shapes]
     return np.concatenate(
@@ -110,9 +111,12 @@ def _calibrated(
     n = split.terms[0].n_observations
     estimate = loss_minimiser(split, layout)(np.ones(n))
     refits = compile_refits(split, counted=True)
-    own, *seeds = np.random.SeedSequence(random_seed).spawn(1 + replications)
-    beta = split.target_beta if start is None else float(start)
+    own, *seeds = seeds_of(random_seed).spawn(1 + replications)
+    beta = split.target_beta if start is None else check_beta(start, "start")
+    if beta == 0:
+        raise CalibrationError("start = 0 is the prior: give a beta above 0.")
     first = refits.first(beta, {}, draws, np.random.default_rng(own))
+    _check_determined(refits, first, layout, estimate, chosen)
     with Progress(disable=not progressbar, transient=True) as bar, threads(cores) as pool:
         task = bar.add_task("Refitting", total=None)
         resamples = Resamples(refits, first, estimate, n, draws, seeds, lambda: bar.advance(task))
@@ -130,6 +134,7 @@ def _calibrated(
         beta = search.betas[-1]
         at_answer = covers(resamples.covered(beta, pool))
         curve_betas = beta * np.geomspace(1 / REACH, REACH, N_CURVE)
+        # from the hot end on, because weights carry draws to colder betas only
         curve = [resamples.covered(at, pool, LEAST_SHARE_OF_CURVE) for at in curve_betas]
     error = float(np.std(at_answer, ddof=1) / np.sqrt(replications))
     _check_answer(search, at_answer, level, error, resamples)
@@ -169,6 +174,33 @@ def _calibrated(
     )  # fmt: skip
 
 
+def _check_determined(
+    refits: Refits, first: Fit, layout: Layout, estimate: np.ndarray, chosen: np.ndarray
+) -> None:
+    """Raise CalibrationError where the loss does not curve along some of the chosen coordinates.
+
+    The curvature is that of secants over some posterior standard deviations, so that kinks count.
+    """
+    sd, d = first.pooled().std(axis=0), layout.size
+    is_loose = np.ones(d, dtype=bool)
+    # a first beta that is far too cold makes steps that meet no kink
+    for scale in (1.0, 5.0, 25.0):
+        steps = scale * np.diag(sd)
+        there, back = (refits.values(estimate + sign * steps, {})[:, 2 + d :] for sign in (1, -1))
+        curvature = first.beta * np.nan_to_num(there - back) * sd / (2 * scale)
+        values, vectors = np.linalg.eigh(0.5 * (curvature + curvature.T))
+        free = vectors[:, ~(values > LEAST_CURVATURE)]
+        is_loose &= np.sum(free**2, axis=1) > 1e-6
+    if np.any(is_loose[chosen]):
+        names = layout.coordinate_names()
+        loose = [names[j] for j in chosen[is_loose[chosen]]]
+        raise CalibrationError(
+            f"the loss does not determine {loose}, so that its minimiser, which intervals should "
+            "cover, has no value there: such are the parameters of a hierarchical prior, and "
+            "missing data. Name the others by var_names= (of general_posterior_calibration)."
+        )
+
+
 def _slope_of_curve(betas: np.ndarray, coverage: np.ndarray) -> float:
     """Minus the slope of coverage against log beta, by least squares around the answer."""
     middle = slice(N_CURVE // 2 - 4, N_CURVE // 2 + 5)
@@ -178,12 +210,12 @@ def _slope_of_curve(betas: np.ndarray, coverage: np.ndarray) -> float:
 
 def _check_answer(search, at_answer, level, error, resamples: Resamples) -> None:
     reached = float(np.mean(at_answer))
-    if abs(reached - level) > max(4 * error, 2.0 / len(at_answer)):
+    if abs(reached - level) > MOST_APART / len(at_answer):
         raise CalibrationError(
             f"no beta was found at which {level:.0%} of the resampled data sets cover the "
             f"minimiser: after {len(search.coverages)} steps beta is {search.betas[-1]:.3g} and "
-            f"the coverage {reached:.1%}. A strong prior that disagrees with the data, or fewer "
-            "observations than a few for each parameter, can be why."
+            f"the coverage {reached:.1%}. A prior that disagrees with the data, a loss without a "
+            "minimum, or fewer observations than a few for each parameter, can be why."
         )
     if resamples.n_failed > 0.1 * len(resamples.fits):
         raise CalibrationError(

@@ -24,15 +24,19 @@ from xarray import DataTree
 
 from pm_statmech.calibration.bounds import catoni, linear, maurer_seeger, mcallester
 from pm_statmech.calibration.results import Calibration, inverse_unit
-from pm_statmech.datatree import RUNG, tempering_group
+from pm_statmech.datatree import RUNG, read_terms, tempering_group
 from pm_statmech.errors import CalibrationError, InverseTemperatureError
 from pm_statmech.gibbs import GibbsLossRV
+from pm_statmech.losses import Loss
+from pm_statmech.samplers.refits import compile_losses_at
 from pm_statmech.stats.free_energy import thermodynamics
-from pm_statmech.tempering import tempered_model
+from pm_statmech.tempering import TemperedModel, tempered_model
 
 BOUNDS = ("maurer_seeger", "mcallester", "catoni", "linear")
 # the grid without betas=: powers of the root of 2, as far to each side as this
 FURTHEST = 24
+# draws of the prior, and of the posterior, at which the range of a loss is looked at
+N_TRIED = 200
 
 
 def grid_of_betas(n: int, M: float) -> tuple[np.ndarray, np.ndarray]:
@@ -112,6 +116,27 @@ def _as_calibration(
     )  # fmt: skip
 
 
+def _check_range(dt: DataTree, split: TemperedModel, loss: Loss) -> None:
+    """Raise CalibrationError where a loss leaves [0, M] at draws of the prior or the posterior."""
+    names = [rv.name for rv in split.model.free_RVs]
+    prior = pm.draw([split.model[name] for name in names], N_TRIED, random_seed=0)
+    at = compile_losses_at(split)
+    points = [dict(zip(names, values, strict=True)) for values in zip(*prior, strict=True)]
+    posterior = dt["posterior"].dataset if "posterior" in dt.children else xr.Dataset()
+    if all(name in posterior for name in names):
+        stacked = posterior[names].stack(all_draws=("chain", "draw"))
+        chosen = np.linspace(0, stacked.sizes["all_draws"] - 1, N_TRIED).astype(int)
+        points += [{name: stacked[name].isel(all_draws=s).values for name in names} for s in chosen]
+    losses = np.array([at(point) for point in points])
+    low, high = float(np.min(losses)), float(np.max(losses))
+    if not (low >= -1e-12 and high <= loss.bound * (1 + 1e-12)):
+        raise CalibrationError(
+            f"{loss.label} says that it lies between 0 and {loss.bound:g}, and at draws of the "
+            f"prior and the posterior it goes from {low:.3g} to {high:.3g}: no certificate holds. "
+            "Is the prediction a probability where the loss takes one?"
+        )
+
+
 def _bounded_loss(dt: DataTree, model, tempered) -> tuple[float, int, str, str]:
     """Supremum, number of observations, label and unit of beta of a loss that can be certified."""
     split = tempered_model(pm.modelcontext(model), tempered=tempered)
@@ -139,6 +164,12 @@ def _bounded_loss(dt: DataTree, model, tempered) -> tuple[float, int, str, str]:
             f"{term.name} weighs its observations: certificates are of the plain mean of losses of "
             "observations from one law."
         )
+    seen = {t.name: t.n_observations for t in read_terms(tempering_group(dt).attrs)}
+    if seen != {term.name: term.n_observations}:
+        raise CalibrationError(
+            f"the tree is a run of {seen} observations, and the model has {term.n_observations} of "
+            f"{term.name}: give the tree of this model."
+        )
     if not split.prior_normalised:
         raise CalibrationError(
             f"the prior is not known to integrate to 1 ({split.prior_reason}): the relative "
@@ -150,6 +181,7 @@ def _bounded_loss(dt: DataTree, model, tempered) -> tuple[float, int, str, str]:
             f"the ladder begins at beta = {lowest:g}: log Z relative to the prior, which a "
             "certificate is made of, needs a rung at 0."
         )
+    _check_range(dt, split, loss)
     return loss.bound, term.n_observations, f"{term.name}, {loss.label}", inverse_unit(term.unit)
 
 
@@ -199,8 +231,8 @@ def pac_bayes(
     Raises
     ------
     CalibrationError
-        an unbounded loss, a likelihood, weights, a prior that may have no integral, fewer than 8
-        observations.
+        an unbounded loss, or one that leaves [0, M] at draws; a likelihood, weights, a prior that
+        may have no integral, fewer than 8 observations, a tree of other data.
     InverseTemperatureError
         betas outside the ladder, or a ladder that does not begin at 0.
 

@@ -18,13 +18,17 @@ from xarray import DataTree
 
 from pm_statmech.calibration.matching import label_of
 from pm_statmech.calibration.results import Calibration
-from pm_statmech.datatree import RUNG, tempering_group
+from pm_statmech.datatree import RUNG, read_terms, tempering_group
 from pm_statmech.errors import CalibrationError, InverseTemperatureError
 from pm_statmech.stats.free_energy import thermodynamics
 from pm_statmech.tempering import TemperedModel, tempered_model
 
 # alphas of a curve, from a hundredth of n to a hundred times n
 N_ALPHAS = 25
+NO_LIKELIHOODS = (
+    "a coarsened posterior measures in nats how far the data are from the model. For a loss take "
+    "information_matching, or another method."
+)
 
 
 def coarsened_power(alpha, n: int):
@@ -94,10 +98,7 @@ def coarsened(
     split = tempered_model(pm.modelcontext(model), tempered=tempered)
     losses = [t.name for t in split.terms if t.kind != "likelihood"]
     if losses:
-        raise CalibrationError(
-            f"{losses} are no likelihoods: a coarsened posterior measures in nats how far the data "
-            "are from the model. For a loss take information_matching, or another method."
-        )
+        raise CalibrationError(f"{losses} are no likelihoods: {NO_LIKELIHOODS}")
     if not 0 < alpha < np.inf:
         raise CalibrationError(f"alpha = {alpha:g}: it is positive and finite.")
     n = _observations(split, n_observations)
@@ -152,7 +153,7 @@ def coarsening_curve(
     Raises
     ------
     CalibrationError
-        no observations to count.
+        no observations to count, a tree of a loss.
     InverseTemperatureError
         alphas whose beta is outside the ladder.
 
@@ -172,6 +173,9 @@ def coarsening_curve(
     [0.2, 0.5, 0.91]
     """
     group = tempering_group(dt)
+    losses = [t.name for t in read_terms(group.attrs) if t.kind == "loss"]
+    if losses:
+        raise CalibrationError(f"the tree is of the losses {losses}: {NO_LIKELIHOODS}")
     n = int(group.attrs["n_observations"]) if n_observations is None else int(n_observations)
     if n < 1:
         raise CalibrationError("the tree's terms have no observations: give n_observations=.")

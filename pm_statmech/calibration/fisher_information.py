@@ -27,8 +27,9 @@ from pm_statmech.calibration.matching import label_of, prepared
 from pm_statmech.calibration.results import Calibration
 from pm_statmech.errors import CalibrationError, ConvergenceWarning
 from pm_statmech.samplers.prior_draws import refuse_flat_priors
-from pm_statmech.samplers.refits import compile_constrained
+from pm_statmech.samplers.refits import compile_constrained, seeds_of
 from pm_statmech.stats.averages import pareto_tail
+from pm_statmech.tempering import without_initial_values
 
 FEWEST_DRAWS = 100
 HEAVY_TAIL = 0.7
@@ -93,12 +94,13 @@ def fisher_matching(
     Calibration
         whose ``path`` has ``expected`` and ``seen``, the mean of Delta over data of the model and
         over the data, for each ``draw`` of the prior, and ``running_beta`` of the draws so far. The
-        standard error is that of the draws.
+        standard error is that of the draws and of the data sets of the model; of other data it
+        says nothing.
 
     Raises
     ------
     CalibrationError
-        a loss, which has no law of data; several terms.
+        a loss, which has no law of data; several terms; a prior with a Potential.
     ImproperPriorError, UnsupportedVariableError
         a flat prior; discrete variables.
 
@@ -130,19 +132,25 @@ def fisher_matching(
             f"{split.terms[0].name} is a {split.terms[0].kind}, which says nothing of how data are "
             "distributed: what information to expect is not defined. Take information_matching."
         )
-    if draws < FEWEST_DRAWS or replications < 1:
+    if draws < FEWEST_DRAWS or replications < 2:
         raise CalibrationError(
-            f"draws = {draws}, replications = {replications}: give at least {FEWEST_DRAWS} and 1."
+            f"draws = {draws}, replications = {replications}: give at least {FEWEST_DRAWS} and 2."
         )
     refuse_flat_priors(split.model)
-    of_prior, of_data = np.random.SeedSequence(random_seed).spawn(2)
+    if not split.prior_normalised:
+        raise CalibrationError(
+            f"slopes are averaged over draws of the prior, which forward draws are not: "
+            f"{split.prior_reason}."
+        )
+    of_prior, of_data = seeds_of(random_seed).spawn(2)
     n = split.terms[0].n_observations
     at = loss_minimiser(split, layout)(np.ones(n))
     point = {k: v[0] for k, v in compile_constrained(split, layout)(at[None]).items()}
     squared = _squared_slopes(split)
     rv = split.model[split.terms[0].name]
     data = np.asarray(split.model.rvs_to_values[rv].eval())
-    fitted = pm.do(split.model, point)
+    with without_initial_values(split.model):
+        fitted = pm.do(split.model, point)
     new = pm.draw(fitted[rv.name], replications, random_seed=int(of_data.generate_state(1)[0]))
     names = [v.name for v in split.model.free_RVs]
     prior = pm.draw(
@@ -152,12 +160,10 @@ def fisher_matching(
     flat = np.concatenate([np.reshape(values, (draws, -1)) for values in prior], axis=1)
     flat = np.ascontiguousarray(flat, dtype=float)
     seen = np.array([np.mean(squared(theta, data)) for theta in flat])
-    expected = np.array(
-        [
-            np.mean([np.mean(squared(theta, np.asarray(y, dtype=data.dtype))) for y in new])
-            for theta in flat
-        ]
+    by_set = np.array(
+        [[np.mean(squared(theta, np.asarray(y, dtype=data.dtype))) for y in new] for theta in flat]
     )
+    expected = by_set.mean(axis=1)
     if not np.all(np.isfinite(seen)) or not np.all(np.isfinite(expected)):
         raise CalibrationError(
             "log f has no finite slope at some draws of the prior: narrow it, or reparametrise."
@@ -172,7 +178,8 @@ def fisher_matching(
         )
     beta = float(np.sqrt(expected.mean() / seen.mean()))
     influence = expected / expected.mean() - seen / seen.mean()
-    error = 0.5 * beta * float(np.std(influence, ddof=1) / np.sqrt(draws))
+    between = np.var(by_set.mean(axis=0), ddof=1) / (replications * expected.mean() ** 2)
+    error = 0.5 * beta * float(np.sqrt(np.var(influence, ddof=1) / draws + between))
     path = xr.Dataset(
         {
             "expected": ("draw", expected),

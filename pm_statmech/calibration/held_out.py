@@ -6,6 +6,7 @@ r"""How well posteriors at each beta predict what was left out: a diagnostic, an
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from pm_statmech.calibration.matching import label_of
 from pm_statmech.calibration.results import Calibration
 from pm_statmech.datatree import RUNG
 from pm_statmech.energy_function import layout_of
-from pm_statmech.errors import CalibrationError
+from pm_statmech.errors import CalibrationError, ConvergenceWarning
 from pm_statmech.ladder import check_beta
 from pm_statmech.samplers.refits import (
     COUNTS,
@@ -26,6 +27,7 @@ from pm_statmech.samplers.refits import (
     compile_losses,
     compile_refits,
     in_parallel,
+    seeds_of,
     threads,
 )
 from pm_statmech.stats.averages import mcse_of_mean
@@ -35,7 +37,7 @@ from pm_statmech.tempering import TemperedModel, tempered_model
 # effective draws of a reweighted fit below which it is drawn again
 FEWEST_REWEIGHTED = 100.0
 LARGEST_TAIL = 0.7
-N_BETAS = 13
+N_BETAS, FEWEST_DRAWS = 13, 100
 
 
 def _grid(betas: Sequence[float] | None, split: TemperedModel) -> np.ndarray:
@@ -45,6 +47,28 @@ def _grid(betas: Sequence[float] | None, split: TemperedModel) -> np.ndarray:
     if len(grid) < 2 or grid[0] == 0:
         raise CalibrationError(f"betas = {list(betas)}: give at least two, above 0.")
     return grid
+
+
+def _check_size(split: TemperedModel, draws: int) -> None:
+    if split.terms[0].n_observations < 2 or draws < FEWEST_DRAWS:
+        raise CalibrationError(
+            f"{split.terms[0].n_observations} observations, draws = {draws}: leaving some out "
+            f"takes at least two, and {FEWEST_DRAWS} draws of each posterior."
+        )
+
+
+def _told(n_fits: int, n_failed: int) -> str:
+    """How many posteriors were drawn; warns of those that did not mix."""
+    if n_failed:
+        warnings.warn(
+            f"{n_failed} of {n_fits} posteriors have R-hat above 1.05 or fewer than 100 effective "
+            "draws: their scores are not to be trusted. Take more draws=; several modes take "
+            "sample_tempered and loo.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    failed = f", {n_failed} of which did not mix" if n_failed else ""
+    return f"{n_fits} posteriors{failed}"
 
 
 def _scores(
@@ -146,7 +170,12 @@ def predictive(
     Raises
     ------
     CalibrationError
-        several terms, losses along several axes.
+        several terms, losses along several axes, a single observation, too few draws.
+
+    Warns
+    -----
+    ConvergenceWarning
+        posteriors that did not mix.
 
     Notes
     -----
@@ -167,18 +196,20 @@ def predictive(
     split = tempered_model(pm.modelcontext(model), tempered=tempered)
     check_one_axis(split)
     grid = _grid(betas, split)
+    _check_size(split, draws)
     likelihood = split.terms[0].kind == "likelihood"
     refits = compile_refits(split, counted=True)
     losses_of = compile_losses(split, layout_of(split))
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(seeds_of(random_seed))
     fit: Fit | None = None
-    own, tails, errors = [], [], []
+    own, tails, errors, failed = [], [], [], 0
     for beta in grid:
         fit = (
             refits.first(float(beta), {}, draws, rng)
             if fit is None
             else refits.again(fit, float(beta), {}, draws, rng)
         )
+        failed += not fit.converged
         pooled = fit.pooled()
         losses = losses_of(pooled)
         chains = losses.reshape(*fit.x.shape[:2], -1)
@@ -194,7 +225,7 @@ def predictive(
     far = sum(k > LARGEST_TAIL for k in tails)
     told = f", at {far} of them Pareto k above 0.7 for some observation" if far else ""
     return _as_calibration(
-        split, grid, np.array(own), "leave-one-out by PSIS", f"{len(grid)} posteriors{told}",
+        split, grid, np.array(own), "leave-one-out by PSIS", f"{_told(len(grid), failed)}{told}",
         {"largest_pareto_k": (RUNG, tails), "score_mcse": (RUNG, errors)},
     )  # fmt: skip
 
@@ -256,39 +287,41 @@ def predictive_kfold(
     split = tempered_model(pm.modelcontext(model), tempered=tempered)
     check_one_axis(split)
     grid = _grid(betas, split)
+    _check_size(split, draws)
     n = split.terms[0].n_observations
     if not 2 <= folds <= n:
         raise CalibrationError(f"folds = {folds}: from 2 to the {n} observations.")
     likelihood = split.terms[0].kind == "likelihood"
     refits = compile_refits(split, counted=True)
     losses_of = compile_losses(split, layout_of(split))
-    of_folds, of_first, *streams = np.random.SeedSequence(random_seed).spawn(2 + folds)
+    of_folds, of_first, *streams = seeds_of(random_seed).spawn(2 + folds)
     fold = np.random.default_rng(of_folds).permutation(np.arange(n) % folds)
     first = refits.first(split.target_beta, {}, draws, np.random.default_rng(of_first))
     own, errors = np.empty((len(grid), n)), np.empty((len(grid), folds))
 
-    def run(k: int) -> int:
+    def run(k: int) -> tuple[int, int]:
         rng, fit, out = np.random.default_rng(streams[k]), first, fold == k
         data = {COUNTS: (~out).astype(float)}
-        drawn = 0
+        drawn = failed = 0
         for j, beta in enumerate(grid):
             log_w, effective = fit.log_weights(beta) if drawn else (np.empty(0), 0.0)
-            if effective < FEWEST_REWEIGHTED:
+            if effective < max(FEWEST_REWEIGHTED, 0.5 * float(np.min(fit.ess))):
                 fit = refits.again(fit, float(beta), data, draws, rng)
                 log_w, drawn = fit.log_weights(beta)[0], drawn + 1
+                failed += not fit.converged
             losses = losses_of(fit.pooled())[:, out]
             own[j, out], influence = _scores(losses, log_w[:, None], likelihood)
             errors[j, k] = _mcse(influence, fit.x.shape[0])
-        return drawn
+        return drawn, failed
 
-    total = 0
+    total = n_failed = 0
     with Progress(disable=not progressbar, transient=True) as bar, threads(cores) as pool:
         task = bar.add_task("Leaving out", total=folds)
-        for _, drawn in in_parallel(run, ((k,) for k in range(folds)), pool):
-            total += drawn  # type: ignore[operator]
+        for _, (drawn, failed) in in_parallel(run, ((k,) for k in range(folds)), pool):
+            total, n_failed = total + drawn, n_failed + failed
             bar.advance(task)
     return _as_calibration(
         split, grid, own, f"{folds}-fold cross-validation",
-        f"{total + 1} posteriors",
+        _told(total + 1, n_failed + (not first.converged)),
         {"score_mcse": (RUNG, np.sqrt(np.sum(errors**2, axis=1)))},
     )  # fmt: skip

@@ -13,7 +13,6 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pymc.logprob.basic import logp
-from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
@@ -57,7 +56,7 @@ def PowerPrior(
     log_partition
         log Z(a) from `log_partition_curve` of a tempered run of *the same prior with the
         historical data alone*; needed where the power is random. It is known inside the run's
-        ladder, so that the power's prior must not reach beyond.
+        ladder, so that the power's prior must not reach beyond. A fixed power needs none.
 
     Returns
     -------
@@ -106,8 +105,15 @@ def PowerPrior(
             "give log_partition=pm_statmech.log_partition_curve(dt), dt a tempered run of the "
             "historical data alone under the same prior."
         )
-    if isinstance(node, Constant) and not float(node.data) >= 0:
-        raise CalibrationError(f"{name}: power = {float(node.data):g}; it is at least 0.")
+    if not np.all(np.isfinite(np.asarray(observed.eval() if isinstance(observed, pt.Variable)
+                                         else observed, dtype=float))):  # fmt: skip
+        raise CalibrationError(f"{name}: the historical data have values that are not finite.")
+    if not random:
+        fixed = float(node.eval())
+        if not 0 <= fixed < np.inf:
+            raise CalibrationError(f"{name}: power = {fixed:g}; it is at least 0, and finite.")
+        # a constant normaliser moves no posterior
+        log_partition = None
     if random and log_partition is not None:
         tried = np.asarray(pm.draw(node, N_TRIED, random_seed=0))
         low, high = float(log_partition.betas[0]), float(log_partition.betas[-1])

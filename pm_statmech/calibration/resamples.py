@@ -9,8 +9,9 @@ import numpy as np
 
 from pm_statmech.samplers.refits import COUNTS, Fit, Refits, in_parallel
 
-# share of the effective draws of a fit that weights must leave, or it is drawn again
-LEAST_SHARE, LEAST_SHARE_OF_CURVE = 0.5, 0.1
+# share of the effective draws of a fit that weights must leave, or it is drawn again; and how much
+# hotter than it a beta may be, since far hotter weights have no variance and do not show it
+LEAST_SHARE, LEAST_SHARE_OF_CURVE, HOTTEST = 0.5, 0.1, 0.75
 
 
 class Covered(NamedTuple):
@@ -76,7 +77,7 @@ class Resamples:
         weights: dict[int, np.ndarray] = {}
         stale = []
         for b, fit in enumerate(self.fits):
-            if self.drawn[b]:
+            if self.drawn[b] and beta >= HOTTEST * fit.beta:
                 log_w, effective = fit.log_weights(beta)
                 if effective >= share * float(np.min(fit.ess)):
                     weights[b] = log_w

@@ -9,6 +9,7 @@ make small where each of them predicts badly: that of a draw, or that of one mea
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,7 +22,7 @@ from pm_statmech.calibration.matching import label_of
 from pm_statmech.calibration.results import Calibration
 from pm_statmech.datatree import RUNG
 from pm_statmech.energy_function import layout_of
-from pm_statmech.errors import CalibrationError
+from pm_statmech.errors import CalibrationError, ConvergenceWarning, UnsupportedVariableError
 from pm_statmech.ladder import check_beta
 from pm_statmech.samplers.annealed_sampling import BLOCKS
 from pm_statmech.samplers.crew import assemble, stopping_on_interrupt
@@ -38,6 +39,7 @@ from pm_statmech.samplers.refits import (
     compile_losses,
     compile_losses_at,
     compile_refits,
+    seeds_of,
 )
 from pm_statmech.tempering import TemperedModel, tempered_model
 
@@ -59,6 +61,23 @@ def _grid(betas: Sequence[float] | None, split: TemperedModel) -> np.ndarray:
     return grid
 
 
+def discrete_names(split: TemperedModel) -> list[str]:
+    """Names of the free variables that are integers."""
+    return [rv.name for rv in split.model.free_RVs if np.dtype(rv.type.dtype).kind != "f"]
+
+
+def _warn_of_noise(total: np.ndarray, best: int, mcse: np.ndarray) -> None:
+    """Warn where the best beta is told from the worst by Monte Carlo noise alone."""
+    if np.ptp(total) < 2 * mcse[best] or mcse[best] > 0.1 * abs(total[best]) + 5.0:
+        warnings.warn(
+            f"the summed loss at the best beta has a Monte Carlo error of {mcse[best]:.2g}, and "
+            f"the betas differ by {np.ptp(total):.3g}: draws of a prior so wide foretell the first "
+            "observations too badly, perhaps infinitely so. Narrow it, or take more particles=.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
 def _foretold(
     split: TemperedModel, grid: np.ndarray, particles: int, cores, random_seed, progressbar: bool
 ) -> list[Forecasts]:
@@ -77,11 +96,20 @@ def _foretold(
     losses_of, losses_at = compile_losses(split, layout), compile_losses_at(split)
     constrained = compile_constrained(split, layout)
 
+    n = split.terms[0].n_observations
+
     def mean_losses_of(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        if discrete_names(split):
+            # the mean of integers is none
+            return np.full(n, np.nan)
         return losses_at({name: np.tensordot(w, v, 1) for name, v in constrained(x).items()})
 
-    of_order, *streams = np.random.SeedSequence(random_seed).spawn(1 + len(grid))
-    order = np.random.default_rng(of_order).permutation(split.terms[0].n_observations)
+    of_order, of_prior, *streams = seeds_of(random_seed).spawn(2 + len(grid))
+    order = np.random.default_rng(of_order).permutation(n)
+    # the same at every beta, so that what the prior alone foretells is the same
+    sample = checked_prior_sample(
+        split, refits.energy_function, prior, particles, np.random.default_rng(of_prior)
+    )
     crew = assemble(
         refits.energy_function, [np.random.default_rng(0) for _ in range(BLOCKS)],
         cores or BLOCKS, LadderProgress(BLOCKS, 1, enabled=False),
@@ -91,7 +119,6 @@ def _foretold(
         steps = list(zip(grid, streams, strict=True))
         for beta, stream in track(steps, "Foretelling", disable=not progressbar, transient=True):
             rng, *crew.generators = (np.random.default_rng(s) for s in stream.spawn(BLOCKS + 1))
-            sample = checked_prior_sample(split, refits.energy_function, prior, particles, rng)
             found.append(
                 one_by_one(
                     crew, refits.energy_function, COUNTS, sample.x, order, float(beta), losses_of,
@@ -109,6 +136,11 @@ def _safest(
     if particles < 64:
         raise CalibrationError(f"particles = {particles}: give at least 64.")
     grid = _grid(betas, split)
+    if kind == "plugged_loss" and discrete_names(split):
+        raise UnsupportedVariableError(
+            f"{discrete_names(split)} are discrete, and their means are no parameters of the "
+            "model: take safe_bayes, which foretells by draws."
+        )
     forecasts = _foretold(split, grid, 2 * (particles // 2), cores, random_seed, progressbar)
     losses = {
         "mixed_loss": np.array([f.mixed for f in forecasts]),
@@ -117,6 +149,8 @@ def _safest(
     own = losses[kind]
     best = int(np.argmin(own.sum(axis=1)))
     apart = own - own[best]
+    mcse = np.array([f.mcse for f in forecasts])
+    _warn_of_noise(own.sum(axis=1), best, mcse)
     n = own.shape[1]
     path = xr.Dataset(
         {
@@ -124,7 +158,7 @@ def _safest(
             "loss": (RUNG, own.sum(axis=1)),
             "loss_difference": (RUNG, apart.sum(axis=1)),
             "loss_difference_se": (RUNG, np.sqrt(n) * np.std(apart, axis=1, ddof=1)),
-            "mixed_loss_mcse": (RUNG, [f.mcse for f in forecasts]),
+            "mixed_loss_mcse": (RUNG, mcse),
             "moves": (RUNG, [f.n_moves for f in forecasts]),
         },
         coords={RUNG: grid},
@@ -188,8 +222,13 @@ def safe_bayes(
     ------
     CalibrationError
         several terms, losses along several axes, a prior that cannot be drawn from.
-    ImproperPriorError, StalledAnnealingError
-        a flat prior; an observation that the particles cannot take in.
+    ImproperPriorError, StalledAnnealingError, EnergyError
+        a flat prior; an observation that the particles cannot take in; an infinite loss.
+
+    Warns
+    -----
+    ConvergenceWarning
+        a Monte Carlo error as large as what tells the betas apart.
 
     Notes
     -----
@@ -246,8 +285,10 @@ def safe_bayes_in_model(
 
     Raises
     ------
-    CalibrationError, ImproperPriorError, StalledAnnealingError
+    CalibrationError, ImproperPriorError, StalledAnnealingError, EnergyError
         as `safe_bayes`.
+    UnsupportedVariableError
+        discrete variables, whose means are no parameters.
 
     Notes
     -----

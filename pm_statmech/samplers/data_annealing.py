@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from pm_statmech.energy_function import EnergyFunction, evaluate_all
-from pm_statmech.errors import StalledAnnealingError
+from pm_statmech.errors import EnergyError, StalledAnnealingError
 from pm_statmech.samplers.annealing import (
     ESS_SHARE,
     Population,
@@ -127,6 +127,13 @@ def one_by_one(
     for k, i in enumerate(order):
         w = np.exp(log_w - logsumexp(log_w))
         mixed[k] = w @ losses[:, i]
+        if not np.isfinite(mixed[k]):
+            share = np.mean(~np.isfinite(losses[:, i]))
+            raise EnergyError(
+                f"the loss of observation {i} is not finite at {share:.1%} of the draws that "
+                f"foretell it at beta = {beta:.3g}: its forecast has no value. Such is a law whose "
+                "support depends on its parameters."
+            )
         plugged[k] = mean_losses_of(population.x.reshape(-1, d), w)[i]
         influence += w * (losses[:, i] - mixed[k])
         shares = 0

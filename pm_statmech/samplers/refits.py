@@ -11,7 +11,7 @@ like it, with its preconditioner and step, tunes both in two short rounds, and i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -80,7 +80,7 @@ def run_chain(target, x, value, beta, step_size, factor, max_depth, rng, draws, 
 
 
 class Fit(NamedTuple):
-    """Draws x (4, n, d) of one posterior with values (4, n, 2 + 2 d), and how they were made.
+    """Draws x (4, n, d) of one posterior with log pi_0 and E of each (4, n, 2), and their making.
 
     `beta`, `step_size` and `factor` of the chains; `ess` (d,) of the means; `converged` whether
     R-hat is at most 1.05 and the effective number at least 100 in every coordinate.
@@ -118,7 +118,9 @@ def counted_energy(split: TemperedModel, counts) -> TemperedModel:
     """The split with E = sum_i counts_i loss_i, for one term along one axis."""
     [term] = split.terms
     ratio = pt.constant(np.float64(term.beta / split.target_beta))
-    total = ratio * pt.sum(counts * pt.cast(term.pointwise, "float64"))
+    # of what does not count, an infinite loss is 0 as well
+    counted = pt.switch(pt.gt(counts, 0.0), counts * pt.cast(term.pointwise, "float64"), 0.0)
+    total = ratio * pt.sum(counted)
     [energy] = split.model.replace_rvs_by_values([total])
     return replace(split, energy=energy)
 
@@ -172,11 +174,10 @@ class Refits:
         """Fit from the model's initial point, tuned in rounds of growing length."""
         size = self.energy_function.size
         start = np.tile(flat_point(self.split, self.energy_function.layout, {}), (N_CHAINS, 1))
-        found = self.values(start[:1], data)
-        if not np.all(np.isfinite(found[:, :2])):
+        if not np.all(np.isfinite(self.values(start[:1], data)[:, :2])):
             raise EnergyError(
                 "log pi_0 or E is not finite at the model's initial point: give initval= to its "
-                "variables."
+                "variables, and data that its likelihood allows."
             )
         factor, step_size = np.ones((size, 1)), 0.1
         target, keep = self.energy_function.bind(data)
@@ -201,6 +202,13 @@ class Refits:
         """Fit that starts from some draws of another, with its preconditioner and step."""
         pooled = near.pooled()
         start = pooled[rng.integers(len(pooled), size=N_CHAINS)]
+        possible = np.all(np.isfinite(self.values(start, data)[:, :2]), axis=1)
+        if not np.any(possible):
+            raise EnergyError(
+                "log pi_0 or E is not finite at any of the draws that a fit to these data starts "
+                "from: are they data that the likelihood allows, and near the model's own?"
+            )
+        start = start[np.flatnonzero(possible)[np.arange(N_CHAINS) % possible.sum()]]
         return self._fit(
             beta, data, draws, rng, start, near.step_size, near.factor, LATER_ROUNDS
         )  # fmt: skip
@@ -226,7 +234,7 @@ class Refits:
             step_size = float(rescaled_steps(np.array([step_size]), accepted, WANTED_ACCEPT)[0])
             n *= 2
         del keep
-        return Fit(x, values, beta, step_size, factor, ess, converged)
+        return Fit(x, values[..., :2].copy(), beta, step_size, factor, ess, converged)
 
     def _stepwise(self, target, start, rng) -> int:
         """Whether E has no slope near where the chains start, as that of a 0-1 loss."""
@@ -315,16 +323,16 @@ def compile_losses_at(split: TemperedModel) -> Callable[[dict[str, np.ndarray]],
 
 
 def compile_constrained(
-    split: TemperedModel, layout: Layout
+    split: TemperedModel, layout: Layout, var_names: Sequence[str] | None = None
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Function of flat points (S, d) to {free variable: (S, ...)}."""
+    """Function of flat points (S, d) to {variable: (S, ...)}, by default of the free variables."""
     model = split.model
     flat = pt.vector("flat", shape=(layout.size,), dtype="float64")
     pieces = {
         v: pt.cast(piece, v.type.dtype)
         for v, piece in zip(split.value_vars, layout.split(flat), strict=True)
     }
-    names = {rv.name for rv in model.free_RVs}
+    names = {rv.name for rv in model.free_RVs} if var_names is None else set(var_names)
     wanted = [v for v in model.unobserved_value_vars if v.name in names]
     function = _over_rows(
         clone_replace([pieces.get(v, v) for v in wanted], list(pieces.items())), flat
@@ -341,6 +349,13 @@ def _over_rows(graphs: list, flat) -> Callable:
     return pymc_compile(
         [rows], batched if len(batched) > 1 else batched[0], mode="NUMBA", on_unused_input="ignore"
     )
+
+
+def seeds_of(random_seed) -> np.random.SeedSequence:
+    """Seed sequence of an int, a sequence of ints, a NumPy Generator, or None."""
+    if isinstance(random_seed, np.random.Generator):
+        random_seed = int(random_seed.integers(2**63))
+    return np.random.SeedSequence(random_seed)
 
 
 def _done(futures: Iterable[Future]) -> set[Future]:
