@@ -19,6 +19,7 @@ from scipy.stats import chi2
 
 from pm_statmech.calibration.loss_minimum import loss_minimiser
 from pm_statmech.calibration.matching import PLUG_IN, label_of, prepared
+from pm_statmech.calibration.repetitions import check_level
 from pm_statmech.calibration.resamples import LEAST_SHARE_OF_CURVE, Covered, Resamples
 from pm_statmech.calibration.results import Calibration
 from pm_statmech.datatree import RUNG
@@ -100,8 +101,7 @@ def _calibrated(
     from rich.progress import Progress
 
     split, layout = prepared(model, tempered)
-    if not 0 < level < 1:
-        raise CalibrationError(f"level = {level:g}: a coverage lies between 0 and 1.")
+    check_level(level)
     if replications < 20 or draws < 100:
         raise CalibrationError(
             f"replications = {replications}, draws = {draws}: a coverage takes at least 20 data "

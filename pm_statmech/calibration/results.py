@@ -18,7 +18,9 @@ class Calibration:
     beta
         the inverse temperature, which multiplies the summed loss.
     standard_error
-        its sampling error, NaN where the method has none.
+        how far off the method may be, NaN where it does not say: of the data for the plug-in forms
+        of information matching, and only of what was drawn for those that resample or simulate
+        (see each of them). Two of different kinds are no measure of which method is better.
     loss, unit
         the loss, and the unit of beta: 1 over the loss's.
     method
@@ -42,6 +44,8 @@ class Calibration:
 
     def __str__(self) -> str:
         unit = "" if self.unit == "1" else f" {self.unit}"
+        if not self.unit:
+            return f"beta = {self.beta:.4g}, {self.method}"
         error = "" if np.isnan(self.standard_error) else f" +- {self.standard_error:.1g}"
         return f"beta = {self.beta:.4g}{error}{unit} for {self.loss}, by {self.method}"
 

@@ -66,13 +66,16 @@ def discrete_names(split: TemperedModel) -> list[str]:
     return [rv.name for rv in split.model.free_RVs if np.dtype(rv.type.dtype).kind != "f"]
 
 
-def _warn_of_noise(total: np.ndarray, best: int, mcse: np.ndarray) -> None:
-    """Warn where the best beta is told from the worst by Monte Carlo noise alone."""
-    if np.ptp(total) < 2 * mcse[best] or mcse[best] > 0.1 * abs(total[best]) + 5.0:
+def _warn_of_noise(apart: np.ndarray, mcse: np.ndarray, best: int) -> None:
+    """Warn where the best beta is told from no other but by Monte Carlo noise."""
+    others = np.arange(len(apart)) != best
+    if np.all(apart[others] < 2 * mcse[others]):
+        worst = int(np.argmax(apart))
         warnings.warn(
-            f"the summed loss at the best beta has a Monte Carlo error of {mcse[best]:.2g}, and "
-            f"the betas differ by {np.ptp(total):.3g}: draws of a prior so wide foretell the first "
-            "observations too badly, perhaps infinitely so. Narrow it, or take more particles=.",
+            f"the betas' summed losses differ by at most {apart[worst]:.3g}, with a Monte Carlo "
+            f"error of {mcse[worst]:.2g}: the choice is one of noise. Draws of a very wide prior "
+            "foretell the first observations badly, perhaps infinitely so: narrow it, or take more "
+            "particles=.",
             ConvergenceWarning,
             stacklevel=4,
         )
@@ -149,8 +152,10 @@ def _safest(
     own = losses[kind]
     best = int(np.argmin(own.sum(axis=1)))
     apart = own - own[best]
-    mcse = np.array([f.mcse for f in forecasts])
-    _warn_of_noise(own.sum(axis=1), best, mcse)
+    mcse = np.array([f.mcse_beside(forecasts[best]) if k != best else 0.0
+                     for k, f in enumerate(forecasts)])  # fmt: skip
+    if kind == "mixed_loss":
+        _warn_of_noise(apart.sum(axis=1), mcse, best)
     n = own.shape[1]
     path = xr.Dataset(
         {
@@ -158,7 +163,11 @@ def _safest(
             "loss": (RUNG, own.sum(axis=1)),
             "loss_difference": (RUNG, apart.sum(axis=1)),
             "loss_difference_se": (RUNG, np.sqrt(n) * np.std(apart, axis=1, ddof=1)),
-            "mixed_loss_mcse": (RUNG, mcse),
+            "mixed_loss_mcse": (RUNG, [f.mcse for f in forecasts]),
+            "loss_difference_mcse": (
+                RUNG,
+                mcse if kind == "mixed_loss" else np.full(len(grid), np.nan),
+            ),
             "moves": (RUNG, [f.n_moves for f in forecasts]),
         },
         coords={RUNG: grid},
@@ -216,7 +225,7 @@ def safe_bayes(
         whose ``path`` has over ``inverse_temperature`` the summed ``mixed_loss`` of draws
         with its Monte Carlo error, the
         ``plugged_loss`` at posterior means, and the ``loss_difference`` to the best beta with the
-        standard error of that sum over observations.
+        standard error of that sum over observations, and its Monte Carlo error.
 
     Raises
     ------
@@ -239,14 +248,14 @@ def safe_bayes(
     Examples
     --------
     >>> import numpy as np, pymc as pm, pm_statmech as pms
-    >>> x = np.random.default_rng(1).normal(size=(30, 8))  # noise alone, and half of it rounded
-    >>> y = np.where(np.arange(30) % 2, 0.0, 2 * np.random.default_rng(2).normal(size=30))
+    >>> rng = np.random.default_rng(2)
+    >>> x, y = rng.normal(size=(30, 3)), 2 * rng.normal(size=30)
     >>> with pm.Model():
-    ...     b = pm.Normal("b", 0, 3, shape=8)
+    ...     b = pm.Normal("b", 0, 1, shape=3)
     ...     loss = pm.Normal("y", x @ b, 1.0, observed=y)
     ...     found = pms.calibration.safe_bayes(
     ...         particles=128, random_seed=1, progressbar=False)
-    >>> found.beta < 1
+    >>> found.beta in 2.0 ** np.arange(-6, 1)
     True
     """
     return _safest(
@@ -297,14 +306,14 @@ def safe_bayes_in_model(
     Examples
     --------
     >>> import numpy as np, pymc as pm, pm_statmech as pms
-    >>> x = np.random.default_rng(1).normal(size=(30, 8))  # noise alone, and half of it rounded
-    >>> y = np.where(np.arange(30) % 2, 0.0, 2 * np.random.default_rng(2).normal(size=30))
+    >>> rng = np.random.default_rng(2)
+    >>> x, y = rng.normal(size=(30, 3)), 2 * rng.normal(size=30)
     >>> with pm.Model():
-    ...     b = pm.Normal("b", 0, 3, shape=8)
+    ...     b = pm.Normal("b", 0, 1, shape=3)
     ...     loss = pm.Normal("y", x @ b, 1.0, observed=y)
     ...     found = pms.calibration.safe_bayes_in_model(
     ...         particles=128, random_seed=1, progressbar=False)
-    >>> found.beta < 1
+    >>> found.beta in 2.0 ** np.arange(-6, 1)
     True
     """
     return _safest(

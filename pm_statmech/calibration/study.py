@@ -6,8 +6,8 @@ r"""How often intervals hold the truth, over many data sets, in parallel.
 
 from __future__ import annotations
 
-import json
 import pickle
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -20,25 +20,56 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 from xarray import DataTree
 
-from pm_statmech.calibration.repetitions import Repetition
-from pm_statmech.errors import CalibrationError, CheckpointError, CheckpointMismatchError
-from pm_statmech.samplers.refits import in_parallel, threads
-
-Row = dict[str, Any]
+from pm_statmech.calibration.repetitions import (
+    Repetition,
+    check_level,
+    coordinate_labels,
+    described_function,
+)
+from pm_statmech.calibration.study_file import Row, StudyFile
+from pm_statmech.errors import (
+    CalibrationError,
+    ConvergenceWarning,
+)
+from pm_statmech.samplers.refits import MOST_RHAT, in_parallel, seeds_of, threads
 
 
 def _as_repetition(found: Any) -> Repetition:
     if isinstance(found, Repetition):
         return found
-    if isinstance(found, DataTree):
-        posterior = found["posterior"].dataset
-        stacked = posterior.stack(all_draws=("chain", "draw")).transpose("all_draws", ...)
-        return Repetition({str(k): v.values for k, v in stacked.data_vars.items()})
+    if isinstance(found, DataTree | xr.Dataset):
+        if isinstance(found, DataTree):
+            if "posterior" not in found.children:
+                raise CalibrationError(
+                    f"repeat(rng) gives a DataTree of {sorted(found.children)}: no posterior."
+                )
+            found = found["posterior"].dataset
+        if not {"chain", "draw"} <= set(found.dims):
+            raise CalibrationError(
+                f"repeat(rng) gives a Dataset over {list(found.dims)}: draws are over chain, draw."
+            )
+        draws = {str(k): v.transpose("chain", "draw", ...).values for k, v in found.items()}
+        return Repetition(
+            {k: v.reshape(-1, *v.shape[2:]) for k, v in draws.items()},
+            converged=all(_mixed(v) for v in draws.values()),
+        )
     if isinstance(found, Mapping):
         return Repetition({str(k): np.asarray(v) for k, v in found.items()})
     raise CalibrationError(
         "repeat(rng) gives a Repetition, a DataTree with a posterior, or {variable: draws (S, ...)}"
         f"; it gave {type(found).__name__}."
+    )
+
+
+def _mixed(draws: np.ndarray) -> bool:
+    """Whether R-hat of draws (chain, draw, ...) is at most 1.05 wherever they vary."""
+    from arviz_stats.base import array_stats
+
+    flat = draws.reshape(*draws.shape[:2], -1)
+    return all(
+        array_stats.rhat(flat[..., j], chain_axis=0, draw_axis=1, method="split") <= MOST_RHAT
+        for j in range(flat.shape[-1])
+        if np.ptp(flat[..., j]) > 0
     )
 
 
@@ -59,15 +90,20 @@ def _row(repeat: Callable, truth: Mapping[str, np.ndarray], level: float, number
             f"truth has {missing}, which the repetition does not draw: it draws "
             f"{sorted(found.draws)}."
         )
-    row: Row = {"number": number, "beta": found.beta, "converged": bool(found.converged)}
+    row: Row = {
+        "number": number, "beta": float(found.beta), "converged": bool(found.converged)
+    }  # fmt: skip
     for key in ("low", "high", "mean"):
         row[key] = []
     for name, value in truth.items():
         draws = np.asarray(found.draws[name], dtype=float)
-        if draws.shape[1:] != value.shape:
+        if draws.ndim == 0 or draws.shape[1:] != value.shape or len(draws) < 2:
             raise CalibrationError(
-                f"truth[{name!r}] has shape {value.shape}, and draws of it {draws.shape[1:]}."
+                f"truth[{name!r}] has shape {value.shape}, so that draws of it have (S, "
+                f"*{value.shape}); they have {draws.shape}."
             )
+        if not np.all(np.isfinite(draws)):
+            raise CalibrationError(f"draws of {name} are not finite.")
         flat = draws.reshape(len(draws), -1)
         ends = np.quantile(flat, [(1 - level) / 2, (1 + level) / 2], axis=0)
         row["low"] += ends[0].tolist()
@@ -76,55 +112,33 @@ def _row(repeat: Callable, truth: Mapping[str, np.ndarray], level: float, number
     return row
 
 
+def _attempted(repeat: Callable, truth, level: float, number: int, seed) -> Row | Exception:
+    """The row of a repetition, or what it raised."""
+    try:
+        return _row(repeat, truth, level, number, seed)
+    except Exception as error:
+        return error
+
+
 @lru_cache(maxsize=4)
 def _unpickled(payload: bytes) -> tuple:
     return pickle.loads(payload)
 
 
-def _row_elsewhere(payload: bytes, number: int, seed) -> Row:
-    """`_row` in another process, which keeps what it compiled from one repetition to the next."""
+def _attempted_elsewhere(payload: bytes, number: int, seed) -> Row | Exception:
+    """`_attempted` in another process, which keeps what it compiled."""
     repeat, truth, level = _unpickled(payload)
-    return _row(repeat, truth, level, number, seed)
+    return _attempted(repeat, truth, level, number, seed)
 
 
-class _Checkpoint:
-    """One JSON line that says what is studied, then one a finished repetition."""
-
-    def __init__(self, path: Path, header: Row) -> None:
-        self.path = path
-        self.rows: dict[int, Row] = {}
-        if path.exists():
-            lines = path.read_text().splitlines(keepends=True)
-            self._read(lines, header)
-            # a line that was cut short is written again
-            whole = [line for line in lines if line.endswith("\n")]
-            path.write_text("".join(whole))
-        else:
-            path.write_text(json.dumps(header) + "\n")
-
-    def _read(self, lines: list[str], header: Row) -> None:
-        try:
-            found = json.loads(lines[0])
-        except (IndexError, json.JSONDecodeError) as error:
-            raise CheckpointError(f"{self.path} is not the checkpoint of a study.") from error
-        other = [key for key in header if found.get(key) != header[key]]
-        if other:
-            raise CheckpointMismatchError(
-                f"{self.path} is of another study: its {other} are "
-                f"{[found.get(key) for key in other]}, not {[header[key] for key in other]}. Give "
-                "the same arguments, or another file."
-            )
-        for line in lines[1:]:
-            if line.endswith("\n"):
-                row = json.loads(line)
-                self.rows[row["number"]] = row
-
-    def add(self, row: Row) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-
-
-def _coordinates(truth: Mapping[str, np.ndarray]) -> list[str]:
+def _coordinates(truth: Mapping[str, np.ndarray], repeat: Any) -> list[str]:
+    model = getattr(repeat, "model", None)
+    if model is not None:
+        return [
+            label
+            for name, value in truth.items()
+            for label in coordinate_labels(model, name, value.shape)
+        ]
     return [
         name + (f"[{', '.join(map(str, index))}]" if index else "")
         for name, value in truth.items()
@@ -138,6 +152,7 @@ def coverage_study(
     *,
     level: float = 0.95,
     repetitions: int = 200,
+    most_failures: int = 0,
     executor: Executor | None = None,
     cores: int | None = None,
     checkpoint: str | Path | None = None,
@@ -155,22 +170,28 @@ def coverage_study(
         ``repeat(rng)`` draws data and their posterior: `refitted` or `calibrated` of a model, or
         any function that returns a DataTree with a posterior, or {variable: draws (S, ...)}.
     truth
-        {variable: value} that the intervals should hold, of the variables to be studied.
+        {variable: value} that the intervals should hold, of the variables to be studied: for a
+        loss, the minimiser of its expectation under what generates the data.
     level
         of the equal-tailed intervals.
     repetitions
         R.
+    most_failures
+        repetitions that may raise: they are left out of the table, with a warning and their
+        messages in the attribute ``failures``. One more ends the study.
     executor
         any of ``concurrent.futures``, or with its interface (Dask's ``client.get_executor()``,
         mpi4py's ``MPIPoolExecutor``); by default threads, which is enough for `refitted`.
     cores
         threads, where there is no executor.
     checkpoint
-        file to which finished repetitions are added; a study with the same arguments goes on from
-        it, and ends in the same table.
+        file to which finished repetitions are added; a study of the same model, generator, level,
+        truth and seed goes on from it, and ends in the same table, with more repetitions if more
+        are asked for. What a function of your own does is not compared, only its name.
     random_seed
-        of all repetitions, each of which has a stream of its own: the table depends neither on the
-        executor nor on the order in which they finish.
+        of all repetitions, each of which has a stream of its own, ``rng``: the table depends
+        neither on the executor nor on the order in which they finish, as long as `repeat` draws
+        all that is random from it.
     progressbar
         over repetitions.
 
@@ -178,9 +199,10 @@ def coverage_study(
     -------
     Dataset
         over ``repetition`` and ``coordinate``: low, high, mean, covered; over ``repetition``: beta
-        and converged; over ``coordinate``: truth, coverage with coverage_mcse, width, bias and
-        rmse of the means. Attributes: level, complete (0 after Ctrl-C, which keeps what was
-        finished), n_not_converged, random_seed.
+        and converged; over ``coordinate``: truth, coverage, its standard error coverage_mcse (of
+        (k + 1) / (R + 2), so that it is never 0), width, bias and rmse of the means. Attributes:
+        level, complete (0 after Ctrl-C, which keeps what was finished), n_not_converged (by R-hat,
+        of repetitions that tell their chains apart), random_seed, failures.
 
     Raises
     ------
@@ -189,6 +211,16 @@ def coverage_study(
         raises is raised with a note that says how to repeat it alone.
     CheckpointMismatchError, CheckpointError
         a file of another study, or of none.
+
+    Warns
+    -----
+    ConvergenceWarning
+        repetitions that failed, where some may.
+
+    Notes
+    -----
+    Processes need the lines that start them below ``if __name__ == "__main__":``, as everywhere in
+    Python. A function of your own may call any sampler: ``pm.sample(random_seed=rng)``.
 
     Examples
     --------
@@ -205,61 +237,88 @@ def coverage_study(
     """
     from rich.progress import track
 
-    if not 0 < level < 1:
-        raise CalibrationError(f"level = {level:g}: a coverage lies between 0 and 1.")
-    if repetitions < 1 or not truth:
+    check_level(level)
+    if repetitions < 1 or not isinstance(truth, Mapping) or not truth:
         raise CalibrationError(
-            f"repetitions = {repetitions}, truth of {sorted(truth)}: a study takes at least one of "
-            "each."
+            f"repetitions = {repetitions}, truth = {truth}: a study takes at least one repetition, "
+            "and {variable: value} of what its intervals should hold."
         )
     known = {name: np.asarray(value, dtype=float) for name, value in truth.items()}
-    sequence = np.random.SeedSequence(random_seed)
+    for name, value in known.items():
+        if value.size == 0 or not np.all(np.isfinite(value)):
+            raise CalibrationError(f"truth[{name!r}] = {value}: give finite values.")
+    seeds = seeds_of(random_seed).spawn(repetitions)
     saved = None
     if checkpoint is not None:
+        if not isinstance(random_seed, int | np.integer):
+            raise CalibrationError(
+                "a checkpoint needs random_seed= as an int, or it cannot be gone on from."
+            )
         header = {
-            "study": "coverage", "level": level, "repetitions": repetitions,
-            "random_seed": "" if random_seed is None else str(random_seed),
+            "study": "coverage", "level": level, "random_seed": int(random_seed),
             "truth": {name: value.tolist() for name, value in known.items()},
+            "repeat": getattr(repeat, "fingerprint", None) or described_function(repeat),
         }  # fmt: skip
-        if random_seed is None:
-            raise CalibrationError("a checkpoint needs random_seed=, or it cannot be gone on from.")
-        saved = _Checkpoint(Path(checkpoint), header)
-    rows: dict[int, Row] = {} if saved is None else dict(saved.rows)
-    seeds = sequence.spawn(repetitions)
+        saved = StudyFile(Path(checkpoint), header)
+    done = {} if saved is None else saved.rows
+    rows: dict[int, Row] = {r: row for r, row in done.items() if r < repetitions}
     numbers = [r for r in range(repetitions) if r not in rows]
     in_threads = executor is None or isinstance(executor, ThreadPoolExecutor)
     run: Callable
     arguments: Iterable[tuple]
     if in_threads:
-        run, arguments = _row, ((repeat, known, level, r, seeds[r]) for r in numbers)
+        run, arguments = _attempted, ((repeat, known, level, r, seeds[r]) for r in numbers)
     else:
         import cloudpickle
 
         payload = cloudpickle.dumps((repeat, known, level))
-        run, arguments = _row_elsewhere, ((payload, r, seeds[r]) for r in numbers)
-    complete = True
+        run, arguments = _attempted_elsewhere, ((payload, r, seeds[r]) for r in numbers)
+    complete, failures = True, {}
     with threads(cores) if executor is None else nullcontext(executor) as pool:
         finished = in_parallel(run, arguments, pool)
         try:
-            for _, row in track(
+            for index, row in track(
                 finished, "Repeating", total=len(numbers), disable=not progressbar, transient=True
             ):
+                if isinstance(row, Exception):
+                    failures[numbers[index]] = f"{type(row).__name__}: {row}"
+                    if len(failures) > most_failures:
+                        raise row
+                    continue
                 rows[row["number"]] = row
                 if saved is not None:
                     saved.add(row)
         except KeyboardInterrupt:
             complete = False
             finished.close()
-    if not rows:
+    if not complete and not rows:
         raise KeyboardInterrupt
-    return _table([rows[r] for r in sorted(rows)], known, level, complete, random_seed)
+    if not rows:
+        raise CalibrationError(f"every repetition failed: {failures}.")
+    if failures:
+        warnings.warn(
+            f"{len(failures)} of {repetitions} repetitions failed and are not in the table: "
+            f"{next(iter(failures.values()))[:200]} (and so on; see its attribute 'failures').",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    table = _table(
+        [rows[r] for r in sorted(rows)], known, level, complete, random_seed,
+        _coordinates(known, repeat),
+    )  # fmt: skip
+    told = "\n".join(f"repetition {r}: {text}" for r, text in sorted(failures.items()))
+    return table.assign_attrs(n_failed=len(failures), failures=told)
 
 
-def _table(rows: list[Row], truth, level: float, complete: bool, random_seed) -> xr.Dataset:
+def _table(
+    rows: list[Row], truth, level: float, complete: bool, random_seed, coordinates: list[str]
+) -> xr.Dataset:
     flat = np.concatenate([np.ravel(value) for value in truth.values()])
     low, high, mean = (np.array([row[key] for row in rows]) for key in ("low", "high", "mean"))
     covered = (low <= flat) & (flat <= high)
     coverage = covered.mean(axis=0)
+    # of no misses in R the error is not 0
+    likely = (covered.sum(axis=0) + 1) / (len(rows) + 2)
     both = ("repetition", "coordinate")
     return xr.Dataset(
         {
@@ -271,14 +330,14 @@ def _table(rows: list[Row], truth, level: float, complete: bool, random_seed) ->
             "converged": ("repetition", [row["converged"] for row in rows]),
             "truth": ("coordinate", flat),
             "coverage": ("coordinate", coverage),
-            "coverage_mcse": ("coordinate", np.sqrt(coverage * (1 - coverage) / len(rows))),
+            "coverage_mcse": ("coordinate", np.sqrt(likely * (1 - likely) / len(rows))),
             "width": ("coordinate", np.mean(high - low, axis=0)),
             "bias": ("coordinate", np.mean(mean, axis=0) - flat),
             "rmse": ("coordinate", np.sqrt(np.mean((mean - flat) ** 2, axis=0))),
         },
         coords={
             "repetition": [row["number"] for row in rows],
-            "coordinate": _coordinates(truth),
+            "coordinate": coordinates,
         },
         attrs={
             "level": level, "complete": int(complete), "repetitions": len(rows),

@@ -194,7 +194,7 @@ def plot_comparison(
         as for `plot_calibration`.
     visuals
         keyword arguments of the visuals ``interval``, ``points`` (the middles), ``title``,
-        ``yticks``; False leaves one out.
+        ``xlabel``, ``yticks`` (names, with their betas); False leaves one out.
 
     Returns
     -------
@@ -215,16 +215,18 @@ def plot_comparison(
     """
     from arviz_plots import visuals as draw
 
-    known = ("interval", "points", "title", "yticks")
+    known = ("interval", "points", "title", "xlabel", "yticks")
     options = options_of(known, visuals)
     intervals = comparison.intervals
     names = [str(name) for name in intervals["calibration"].values]
+    labels = [
+        f"{name} ({beta:.3g})" for name, beta in zip(names, intervals["beta"].values, strict=True)
+    ]
     rows = np.arange(len(names), dtype=float)[::-1]
     coordinates = [str(name) for name in intervals["coordinate"].values]
     ends = {name: intervals.sel(coordinate=name, drop=True) for name in coordinates}
-    pc = plot_collection
+    pc, columns = plot_collection, min(3, len(coordinates))
     if pc is None:
-        columns = min(3, len(coordinates))
         size = (420 * columns + 160, (60 + 45 * len(names)) * -(-len(coordinates) // columns) + 60)
         figure = {"figsize": size, "figsize_units": "dots"}
         shown = xr.Dataset(dict.fromkeys(coordinates, 0.0))
@@ -249,5 +251,13 @@ def plot_comparison(
             limits=(-0.6, len(names) - 0.4), ignore_aes="all", store_artist=False,
         )  # fmt: skip
         if options["yticks"] is not False:
-            draw_yticks(pc, xr.Dataset({name: 0.0}), rows.tolist(), names, options["yticks"])
+            # the names once a row of panels
+            shown_names = labels if coordinates.index(name) % columns == 0 else [""] * len(names)
+            draw_yticks(pc, xr.Dataset({name: 0.0}), rows.tolist(), shown_names, options["yticks"])
+        if options["xlabel"] is not False:
+            pc.map(
+                draw.labelled_x, "xlabel", data=xr.Dataset({name: 0.0}),
+                text=f"{intervals.attrs['level']:.0%} interval", ignore_aes="all",
+                **options["xlabel"],
+            )  # fmt: skip
     return pc

@@ -38,14 +38,27 @@ MOST_SHARES = 60
 class Forecasts(NamedTuple):
     """Losses of each observation before it was taken in (n,), in the order of taking.
 
-    `mixed` is the posterior mean of its loss, `plugged` its loss at the posterior mean; `mcse` the
-    Monte Carlo error of the sum of `mixed`, `n_moves` how often the particles were resampled.
+    `mixed` is the posterior mean of its loss, `plugged` its loss at the posterior mean. `influence`
+    (N,) is what each particle of the prior adds to the Monte Carlo error of the sum of `mixed`
+    until it is first moved, `later` the variance of what comes after; `n_moves` how often the
+    particles were resampled.
     """
 
     mixed: np.ndarray
     plugged: np.ndarray
-    mcse: float
+    influence: np.ndarray
+    later: float
     n_moves: int
+
+    @property
+    def mcse(self) -> float:
+        """Monte Carlo error of the sum of `mixed`."""
+        return float(np.sqrt(np.sum(self.influence**2) + self.later))
+
+    def mcse_beside(self, other: Forecasts) -> float:
+        """Monte Carlo error of the difference to another sum from the same particles."""
+        common = np.sum((self.influence - other.influence) ** 2)
+        return float(np.sqrt(common + self.later + other.later))
 
 
 def reachable_share(losses: np.ndarray, log_w: np.ndarray, beta: float, left: float) -> float:
@@ -123,14 +136,14 @@ def one_by_one(
     losses, step_size, n_moves = losses_of(x), 1.0 / d**0.25, 0
     mixed, plugged = np.empty((2, n))
     # what each particle adds to the error of the sum since it was last moved
-    influence, variance = np.zeros(len(x)), 0.0
+    influence, first, later = np.zeros(len(x)), np.zeros(len(x)), 0.0
     for k, i in enumerate(order):
         w = np.exp(log_w - logsumexp(log_w))
         mixed[k] = w @ losses[:, i]
         if not np.isfinite(mixed[k]):
-            share = np.mean(~np.isfinite(losses[:, i]))
+            lost = np.mean(~np.isfinite(losses[:, i]))
             raise EnergyError(
-                f"the loss of observation {i} is not finite at {share:.1%} of the draws that "
+                f"the loss of observation {i} is not finite at {lost:.1%} of the draws that "
                 f"foretell it at beta = {beta:.3g}: its forecast has no value. Such is a law whose "
                 "support depends on its parameters."
             )
@@ -146,13 +159,20 @@ def one_by_one(
                     f"{np.ptp(losses[:, i]):.3g} over the particles. Narrow the prior, or rescale."
                 )
             log_w = log_w - beta * share * losses[:, i]
-            counts[i] = min(1.0, counts[i] + share)
+            counts[i] += share
             if counts[i] > 1.0 - 1e-12:
                 counts[i] = 1.0
                 break
             step_size = _move(crew, population, log_w, beta, step_size, rng)
             log_w = np.full(len(x), -np.log(len(x)))
             losses, n_moves = losses_of(population.x.reshape(-1, d)), n_moves + 1
-            variance += float(np.sum(influence**2))
+            if n_moves == 1:
+                first = influence.copy()
+            else:
+                later += float(np.sum(influence**2))
             influence[:] = 0.0
-    return Forecasts(mixed, plugged, float(np.sqrt(variance + np.sum(influence**2))), n_moves)
+    if n_moves == 0:
+        first = influence
+    else:
+        later += float(np.sum(influence**2))
+    return Forecasts(mixed, plugged, first, later, n_moves)

@@ -137,20 +137,23 @@ def test_a_run_certifies_what_enumeration_does(classes):
 
 def test_what_no_certificate_holds_for(classes):
     model, dt, _ = classes
-    y = np.arange(10.0)
+    y = (np.arange(100) % 2).astype(float)
 
-    def refused(loss, *, prior=pm.Normal, error=CalibrationError, match="", **options):
+    def refused(loss, *, prior=pm.Normal, match="", seen=y, predict=lambda mu: mu, **options):
         with pm.Model() as other:
-            arguments = () if prior is pm.Flat else (0.0, 1.0)
-            mu = prior("mu", *arguments)
-            pms.GibbsLoss("y", mu, loss=loss, observed=options.pop("y", y), **options)
-        with pytest.raises(error, match=match):
+            mu = prior("mu", *(() if prior is pm.Flat else (0.0, 1.0)))
+            pms.GibbsLoss("y", predict(mu), loss=loss, observed=seen, **options)
+        with pytest.raises(CalibrationError, match=match):
             cal.pac_bayes(dt, other)
 
     refused(pms.losses.absolute, match="is not bounded")
-    refused(pms.losses.zero_one, weights=np.arange(1.0, 11.0), match="weighs")
+    refused(pms.losses.zero_one, weights=np.linspace(1.0, 2.0, 100), match="weighs")
     refused(pms.losses.zero_one, prior=pm.Flat, match="flat")
-    refused(pms.losses.zero_one, y=y[:5], match="5 observations")
+    refused(pms.losses.zero_one, seen=y[:50], match="run of {'y': 100} observations")
+    # Brier's score of what is no probability, and a bound that is wrong
+    refused(pms.losses.brier, match="Is the prediction a probability")
+    low = pms.losses.Loss("low", lambda y, f: -y + 0.0 * f, bound=0.5)
+    refused(low, match="between 0 and 0.5")
     with pm.Model() as likelihood:
         mu = pm.Normal("mu")
         pm.Normal("y", mu, 1.0, observed=y)
@@ -162,10 +165,12 @@ def test_what_no_certificate_holds_for(classes):
         cal.pac_bayes(dt, model, betas=[0.0, 0.5])
     with pytest.raises(CalibrationError, match="delta"):
         cal.pac_bayes(dt, model, delta=1.5)
-    hot = pms.from_energies(np.ones((2, 10, 2)), [0.5, 1.0])
+    hot = pms.from_energies(np.ones((2, 10, 2)), [0.5, 1.0], name="y", n_observations=100)
     with pytest.raises(InverseTemperatureError, match="begins at beta"):
         cal.pac_bayes(hot, model)
     with pytest.raises(CalibrationError, match="losses have shape"):
         cal.pac_bayes_finite(np.full((10, 2), 1.5))
     with pytest.raises(CalibrationError, match="prior of shape"):
         cal.pac_bayes_finite(np.zeros((10, 2)), [0.7, 0.7])
+    with pytest.raises(CalibrationError, match="5 observations"):
+        cal.pac_bayes_finite(np.zeros((5, 2)))

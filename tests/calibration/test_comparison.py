@@ -98,11 +98,13 @@ def test_what_is_drawn(found):
     assert not {"band", "wanted", "title"} & set(pc.viz.children)
     pc = pms.plot_comparison(found, backend="matplotlib")
     axes = pc.viz["points"]["mu"].item().axes
-    assert [t.get_text() for t in axes.get_yticklabels()] == list(found.calibrations)
+    assert [t.get_text() for t in axes.get_yticklabels()] == [
+        f"{name} ({c.beta:.3g})" for name, c in found.calibrations.items()
+    ]
 
 
 def test_what_is_refused(model):
-    with pytest.raises(CalibrationError, match="methods is empty"):
+    with pytest.raises(CalibrationError, match="methods is a mapping"):
         cal.compare({}, model)
     with pytest.raises(CalibrationError, match="belong together"):
         cal.compare({"a": 1.0}, model, truth={"mu": 3.0})

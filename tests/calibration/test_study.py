@@ -9,7 +9,13 @@ import xarray as xr
 
 import pm_statmech as pms
 from pm_statmech.calibration.repetitions import with_data
-from pm_statmech.errors import CalibrationError, CheckpointError, CheckpointMismatchError
+from pm_statmech.errors import (
+    CalibrationError,
+    CheckpointError,
+    CheckpointMismatchError,
+    ConvergenceWarning,
+    EnergyError,
+)
 from tests.conftest import Z_LIMIT
 
 cal = pms.calibration
@@ -70,38 +76,51 @@ def test_the_table_depends_on_no_executor(repeat, table):
 def test_interrupted_and_resumed(repeat, table, tmp_path):
     path, calls = tmp_path / "study.jsonl", []
 
-    def stops(rng):
+    stop_at = [40]
+
+    def watched(rng):
         calls.append(1)
-        if len(calls) == 40:
+        if len(calls) == stop_at[0]:
             raise KeyboardInterrupt
         return repeat(rng)
 
     options = {"repetitions": 150, "checkpoint": path, "cores": 1, **QUIET}
-    part = cal.coverage_study(stops, {"mu": 3.0}, **options)
+    part = cal.coverage_study(watched, {"mu": 3.0}, **options)
     assert part.attrs["complete"] == 0
     assert 20 <= part.sizes["repetition"] < 60
     # a line that was being written when the power went
     with path.open("a") as file:
         file.write('{"number": 149, "lo')
     calls.clear()
-
-    def counts(rng):
-        calls.append(1)
-        return repeat(rng)
-
-    whole = cal.coverage_study(counts, {"mu": 3.0}, **options)
+    stop_at[0] = 10**6
+    whole = cal.coverage_study(watched, {"mu": 3.0}, **options)
     assert len(calls) == 150 - part.sizes["repetition"]
     xr.testing.assert_identical(whole, table)
-    # nothing is left to do
-    xr.testing.assert_identical(cal.coverage_study(None, {"mu": 3.0}, **options), table)
+    # nothing is left to do, and more may be asked for
+    calls.clear()
+    xr.testing.assert_identical(cal.coverage_study(watched, {"mu": 3.0}, **options), table)
+    more = cal.coverage_study(watched, {"mu": 3.0}, **{**options, "repetitions": 153})
+    assert len(calls) == 3
+    np.testing.assert_array_equal(more["low"][:150], table["low"])
     with pytest.raises(CheckpointMismatchError, match="level"):
-        cal.coverage_study(repeat, {"mu": 3.0}, level=0.9, **options)
+        cal.coverage_study(watched, {"mu": 3.0}, level=0.9, **options)
     with pytest.raises(CheckpointMismatchError, match="truth"):
-        cal.coverage_study(repeat, {"mu": 3.5}, **options)
-    path.write_text("nonsense\n")
-    with pytest.raises(CheckpointError, match="not the checkpoint"):
+        cal.coverage_study(watched, {"mu": 3.5}, **options)
+    with pytest.raises(CheckpointMismatchError, match="repeat"):
         cal.coverage_study(repeat, {"mu": 3.0}, **options)
-    with pytest.raises(CalibrationError, match="random_seed"):
+    for text, match in (("nonsense\n", "line 1 is not"), ("3\n", "not the checkpoint"),
+                        ('{"study": "other"}\n', "not the checkpoint")):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(CheckpointError, match=match):
+            cal.coverage_study(watched, {"mu": 3.0}, **options)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CheckpointError, match="not the checkpoint"):
+        cal.coverage_study(watched, {"mu": 3.0}, **options)
+    # killed while the first line was written
+    path.write_text('{"study": "cov')
+    again = cal.coverage_study(watched, {"mu": 3.0}, **{**options, "repetitions": 2})
+    np.testing.assert_array_equal(again["low"], table["low"][:2])
+    with pytest.raises(CalibrationError, match="random_seed= as an int"):
         cal.coverage_study(repeat, {"mu": 3.0}, checkpoint=tmp_path / "new", progressbar=False)
 
 
@@ -169,14 +188,114 @@ def test_generated_data_are_checked(model, generate, match):
     assert "spawn_key=(" in caught.value.__notes__[0]
 
 
+def test_checkpoints_tell_models_apart(model, tmp_path):
+    options = {"repetitions": 2, "checkpoint": tmp_path / "study", **QUIET}
+    cal.coverage_study(cal.refitted(model, data, draws=100), {"mu": 3.0}, **options)
+    with pytest.raises(CheckpointMismatchError, match=r"refitted at 0\.3"):
+        cal.coverage_study(cal.refitted(model, data, beta=0.3, draws=100), {"mu": 3.0}, **options)
+    with pm.Model() as moved:
+        mu = pm.Normal("mu", 0.0, 100.0)
+        pms.GibbsLoss("y", mu, loss=pms.losses.squared, observed=np.ones(25), beta=0.25)
+    with pytest.raises(CheckpointMismatchError, match="repeat"):
+        cal.coverage_study(cal.refitted(moved, data, draws=100), {"mu": 3.0}, **options)
+
+
+def test_random_methods_draw_from_the_repetition(model):
+    repeat = cal.calibrated(
+        model, data, lambda m, random_seed=None: np.random.default_rng(random_seed).uniform(0.2, 1)
+    )
+    twice = [cal.coverage_study(repeat, {"mu": 3.0}, repetitions=3, **QUIET) for _ in range(2)]
+    xr.testing.assert_identical(*twice)
+    assert len(np.unique(twice[0]["beta"])) == 3
+
+
+def test_some_may_fail():
+    def fails(rng):
+        if rng.random() < 0.2:
+            raise ValueError("bad luck")
+        return {"m": rng.normal(size=100)}
+
+    with pytest.raises(ValueError, match="bad luck") as caught:
+        cal.coverage_study(fails, {"m": 0.0}, repetitions=30, **QUIET)
+    assert "spawn_key=(" in caught.value.__notes__[0]
+    with pytest.warns(ConvergenceWarning, match="bad luck"):
+        table = cal.coverage_study(fails, {"m": 0.0}, repetitions=30, most_failures=20, **QUIET)
+    assert table.attrs["n_failed"] + table.sizes["repetition"] == 30
+    assert table.attrs["failures"].count("bad luck") == table.attrs["n_failed"] > 0
+
+
+def test_chains_that_disagree_are_seen():
+    def apart(rng):
+        draws = np.array([-5.0, 5.0])[:, None] + 0.1 * rng.normal(size=(2, 100))
+        return xr.Dataset({"m": (("chain", "draw"), draws)})
+
+    table = cal.coverage_study(apart, {"m": 0.0}, repetitions=3, **QUIET)
+    assert table.attrs["n_not_converged"] == 3
+    # three of three is not certainty
+    assert float(table["coverage"][0]) == 1.0
+    assert float(table["coverage_mcse"][0]) > 0.1
+
+
+def test_variables_are_labelled_by_the_model():
+    with pm.Model(coords={"who": ["ann", "bob"]}) as named:
+        m = pm.Normal("m", 0.0, 10.0, dims="who")
+        pm.Deterministic("gap", m[0] - m[1])
+        pm.Normal("y", m, 1.0, observed=np.zeros((9, 2)))
+    repeat = cal.refitted(
+        named, lambda rng: {"y": rng.normal(size=(9, 2))}, draws=200, var_names=["m", "gap"]
+    )
+    table = cal.coverage_study(repeat, {"m": [0.0, 0.0], "gap": 0.0}, repetitions=20, **QUIET)
+    assert table["coordinate"].values.tolist() == ["m[ann]", "m[bob]", "gap"]
+    np.testing.assert_allclose(table["mean"][:, 0] - table["mean"][:, 1], table["mean"][:, 2])
+    with pytest.raises(CalibrationError, match=r"\['nu'\] are not among"):
+        cal.refitted(named, data, var_names=["nu"])
+    with pytest.raises(CalibrationError, match="draws = 10"):
+        cal.calibrated(named, data, 1.0, draws=10)
+
+
+def test_data_that_are_no_data():
+    rng = np.random.default_rng(1)
+    with pm.Model() as counts:
+        mu = pm.Normal("mu")
+        pm.Poisson("y", pm.math.exp(mu), observed=rng.poisson(1.0, size=20))
+    for values, match in ((rng.normal(size=20), "integers"), (np.array(["a"] * 20), "numbers")):
+        with pytest.raises(CalibrationError, match=match):
+            cal.refitted(counts, lambda _, v=values: {"y": v})(rng)
+    with pytest.raises(EnergyError, match="data that the likelihood allows"):
+        cal.refitted(counts, lambda _: {"y": np.full(20, -1)})(rng)
+    # floats that are whole are counts
+    found = cal.refitted(counts, lambda _: {"y": np.full(20, 3.0)})(rng)
+    assert abs(np.mean(found.draws["mu"]) - np.log(3.0)) < 0.2
+    # observed through pm.Data: by that name
+    with pm.Model() as through:
+        mu = pm.Normal("mu")
+        scale = pm.Data("scale", 1.0)
+        seen = pm.Data("seen", rng.poisson(20.0, size=20))
+        pm.Poisson("y", scale * pm.math.exp(mu), observed=seen)
+    with pytest.raises(CalibrationError, match=r"it has \['scale', 'seen'\]"):
+        cal.refitted(through, lambda _: {"y": np.ones(20)})(rng)
+    found = cal.refitted(through, lambda _: {"seen": np.full(20, 3), "scale": 0.5})(rng)
+    assert abs(np.mean(found.draws["mu"]) - np.log(6.0)) < 0.3
+
+
 def test_what_is_refused(repeat):
     with pytest.raises(CalibrationError, match="does not draw"):
         cal.coverage_study(repeat, {"nu": 3.0}, repetitions=2, **QUIET)
-    with pytest.raises(CalibrationError, match="draws of it"):
+    with pytest.raises(CalibrationError, match="draws of it have"):
         cal.coverage_study(repeat, {"mu": [3.0, 2.0]}, repetitions=2, **QUIET)
     with pytest.raises(CalibrationError, match="level = 95"):
         cal.coverage_study(repeat, {"mu": 3.0}, level=95, **QUIET)
-    with pytest.raises(CalibrationError, match="at least one"):
+    with pytest.raises(CalibrationError, match="at least one repetition"):
         cal.coverage_study(repeat, {}, **QUIET)
+    for bad, match in (
+        (lambda rng: {"mu": 1.0}, "draws of it have"),
+        (lambda rng: {"mu": np.full(50, np.nan)}, "not finite"),
+        (lambda rng: xr.Dataset({"mu": ("s", np.zeros(5))}), "over chain, draw"),
+        (lambda rng: xr.DataTree(), "no posterior"),
+    ):
+        with pytest.raises(CalibrationError, match=match):
+            cal.coverage_study(bad, {"mu": 3.0}, repetitions=1, **QUIET)
+    with pytest.raises(CalibrationError, match="give finite values"):
+        cal.coverage_study(repeat, {"mu": np.nan}, **QUIET)
     with pytest.raises(CalibrationError, match="it gave int"):
         cal.coverage_study(lambda rng: 3, {"mu": 3.0}, repetitions=1, **QUIET)
