@@ -7,7 +7,11 @@ from scipy.stats import norm
 
 import pm_statmech as pms
 from pm_statmech.calibration.bootstrap_coverage import _search, slope_of_coverage
-from pm_statmech.errors import CalibrationError, UnsupportedVariableError
+from pm_statmech.errors import (
+    CalibrationError,
+    InverseTemperatureError,
+    UnsupportedVariableError,
+)
 from tests.conftest import Z_LIMIT
 
 cal = pms.calibration
@@ -58,12 +62,15 @@ def test_path_says_how_it_was_found(found):
     assert int(found.cost.split()[0]) < 5 * 300
 
 
-def test_threads_change_nothing(found):
-    alone = cal.general_posterior_calibration(
-        mean_of(Y), replications=300, draws=400, cores=1, **QUIET
+def test_threads_change_nothing():
+    alone, together = (
+        cal.general_posterior_calibration(
+            mean_of(Y), replications=40, draws=200, cores=cores, **QUIET
+        )
+        for cores in (1, 2)
     )
-    assert alone.beta == found.beta
-    np.testing.assert_array_equal(alone.path["coverage"], found.path["coverage"])
+    assert alone.beta == together.beta
+    np.testing.assert_array_equal(alone.path["coverage"], together.path["coverage"])
 
 
 def test_joint_region_of_two_coordinates():
@@ -74,11 +81,11 @@ def test_joint_region_of_two_coordinates():
     with pm.Model() as model:
         mu = pm.Normal("mu", 0.0, 1000.0, shape=2)
         pms.GibbsLoss("y", mu[group], loss=pms.losses.squared, observed=y.T.ravel())
-    joint = cal.general_posterior_calibration_joint(model, replications=150, draws=400, **QUIET)
+    joint = cal.general_posterior_calibration_joint(model, replications=80, draws=200, **QUIET)
     assert abs(joint.beta * 4.0 - 1) < 0.5
     assert "joint region" in str(joint)
     one = cal.general_posterior_calibration(
-        model, var_names=["mu"], level=0.8, replications=100, draws=400, **QUIET
+        model, var_names=["mu"], level=0.8, replications=60, draws=200, **QUIET
     )
     assert one.path.attrs["wanted"] == 0.8
     assert one.path["marginal_coverage"].shape == (21, 2)
@@ -97,7 +104,38 @@ def test_steps_find_the_root_of_a_known_coverage():
         assert len(search.betas) < 40
 
 
+def test_a_start_that_is_far_too_cold_changes_little():
+    """Weights to a hotter beta have no variance, and would stop halfway."""
+    near, far = (
+        cal.general_posterior_calibration(
+            mean_of(Y), replications=80, draws=200, start=start, **QUIET
+        )
+        for start in (0.1, 1e5)
+    )
+    assert far.beta == pytest.approx(near.beta, rel=0.3)
+
+
+def test_what_the_loss_does_not_determine_is_named():
+    rng = np.random.default_rng(3)
+    group = np.repeat(np.arange(4), 8)
+    with pm.Model() as model:
+        tau = pm.HalfNormal("tau", 2.0)
+        mu = pm.Normal("mu", 0.0, tau, shape=4)
+        pm.Normal("y", mu[group], 1.0, observed=rng.normal(size=32) + rng.normal(size=4)[group])
+    with pytest.raises(CalibrationError, match=r"does not determine \['tau_log__'\]"):
+        cal.general_posterior_calibration(model, **QUIET)
+    some = cal.general_posterior_calibration(
+        model, var_names="mu", replications=60, draws=200, **QUIET
+    )
+    assert 0.4 < some.beta < 2.5
+
+
 def test_what_is_refused():
+    for start, match in ((0.0, "start = 0"), (-1.0, "start"), (np.nan, "start")):
+        with pytest.raises((CalibrationError, InverseTemperatureError), match=match):
+            cal.general_posterior_calibration(mean_of(Y), start=start)
+    with pytest.raises(CalibrationError, match="var_names"):
+        cal.general_posterior_calibration(mean_of(Y), var_names=[])
     with pytest.raises(CalibrationError, match=r"level = 1.2"):
         cal.general_posterior_calibration(mean_of(Y), level=1.2)
     with pytest.raises(CalibrationError, match="replications = 5"):

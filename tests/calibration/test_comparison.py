@@ -5,7 +5,7 @@ import pymc as pm
 import pytest
 
 import pm_statmech as pms
-from pm_statmech.errors import CalibrationError
+from pm_statmech.errors import CalibrationError, InverseTemperatureError
 
 cal = pms.calibration
 Y = np.random.default_rng(1).normal(3.0, 2.0, size=30)
@@ -56,10 +56,10 @@ def test_coverage_of_a_mechanism(model):
     found = cal.compare(
         {"matching": cal.information_matching, "as written": 1.0}, model,
         generate=lambda rng: {"y": rng.normal(3.0, 2.0, size=30)}, truth={"mu": 3.0},
-        repetitions=20, **QUIET,
+        repetitions=8, **QUIET,
     )  # fmt: skip
     assert found.table.loc["matching", "coverage"] > found.table.loc["as written", "coverage"]
-    assert found.studies["matching"].sizes["repetition"] == 20
+    assert found.studies["matching"].sizes["repetition"] == 8
     # each data set has a beta of its own
     assert np.std(found.studies["matching"]["beta"]) > 0
     assert np.all(found.studies["as written"]["beta"] == 1.0)
@@ -78,6 +78,17 @@ def test_plots_of_every_path(found, model, backend):
         assert ("chosen" in pc.viz.children) == (calibration.path.attrs["x"] != "coordinate")
     pc = pms.plot_comparison(found, backend=backend)
     assert list(pc.viz["points"].data_vars) == ["mu"]
+
+
+def test_seeds_reach_methods_that_take_them(model):
+    method = cal.loss_likelihood_bootstrap
+    betas = [
+        cal.compare({"b": method}, model, random_seed=seed, progressbar=False).table.loc[
+            "b", "beta"
+        ]
+        for seed in (1, 1, 2)
+    ]
+    assert betas[0] == betas[1] != betas[2]
 
 
 def test_what_is_drawn(found):
@@ -110,6 +121,15 @@ def test_what_is_refused(model):
         cal.compare({"a": 1.0}, model, truth={"mu": 3.0})
     with pytest.raises(CalibrationError, match="it returned str"):
         cal.compare({"a": lambda m: "warm"}, model)
+    for beta in (-1.0, np.nan):
+        with pytest.raises(InverseTemperatureError, match="beta of a"):
+            cal.compare({"a": lambda m, b=beta: b}, model)
+    with pytest.raises(CalibrationError, match=r"0\.95 for 95%"):
+        cal.compare({"a": 1.0}, model, level=95)
+    with pytest.raises(CalibrationError, match="not among"):
+        cal.compare({"a": 1.0}, model, generate=lambda rng: {}, truth={"nu": 1.0})
+    with pytest.raises(CalibrationError, match="has shape"):
+        cal.compare({"a": 1.0}, model, generate=lambda rng: {}, truth={"mu": [1.0, 2.0]})
     with pytest.raises(CalibrationError) as caught:
         cal.compare({"theirs": lambda m: cal.coarsened(m, alpha=3.0)}, model)
     assert "'theirs'" in caught.value.__notes__[0]

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import norm
 
 import pm_statmech as pms
-from pm_statmech.errors import CalibrationError
+from pm_statmech.errors import CalibrationError, ConvergenceWarning
 from tests.conftest import NEWCOMB, within
 
 cal = pms.calibration
@@ -100,7 +100,24 @@ def test_newcomb_is_flat_and_says_so():
     assert "a diagnostic" in str(found)
 
 
+def test_posteriors_that_do_not_mix_are_told():
+    # two hills far apart, and chains that begin between them
+    y = np.concatenate([np.linspace(-0.1, 0.1, 6), 20 + np.linspace(-0.1, 0.1, 6)])
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 10.0, 10.0, initval=10.0)
+        pm.Cauchy("y", mu, 0.02, observed=y)
+    with pytest.warns(ConvergenceWarning, match="posteriors have R-hat"):
+        found = cal.predictive_kfold(
+            model, folds=3, betas=[0.5, 1.0], draws=200, random_seed=3, progressbar=False
+        )
+    assert "did not mix" in found.cost
+
+
 def test_what_is_refused():
+    with pytest.raises(CalibrationError, match="1 observations"):
+        cal.predictive(likelihood(Y[:1]))
+    with pytest.raises(CalibrationError, match="draws = 4"):
+        cal.predictive(likelihood(), draws=4)
     with pytest.raises(CalibrationError, match="folds = 1"):
         cal.predictive_kfold(likelihood(), folds=1)
     with pytest.raises(CalibrationError, match="at least two"):

@@ -36,10 +36,10 @@ def both(power, log_partition):
 def mean_power(model):
     """E[a] by quadrature over theta and a, of the model's own density."""
     density = model.compile_logp(mode=FAST)
-    a, theta = (np.arange(60) + 0.5) / 60, np.linspace(0.2, 0.7, 121)
+    a, theta = (np.arange(40) + 0.5) / 40, np.linspace(0.2, 0.7, 51)
     logit = lambda p: np.log(p / (1 - p))  # noqa: E731
     point = model.initial_point()
-    values = np.empty((60, 121))
+    values = np.empty((40, 51))
     for i, j in np.ndindex(values.shape):
         point["theta_logodds__"] = np.array(logit(theta[j]))
         point["a_interval__"] = np.array(logit(a[i]))
@@ -95,6 +95,20 @@ def test_a_fixed_power_weighs_the_old_data():
 def test_what_is_refused():
     with pytest.raises(CalibrationError, match=r"power = -0\.5"):
         both(-0.5, None)
+    with pm.Model() as changed:
+        pm.Data("a", -1.0)
+        theta = pm.Beta("theta", 1, 1)
+        with pytest.raises(CalibrationError, match="power = -1"):
+            pms.calibration.PowerPrior(
+                "before", pm.Binomial.dist(100, theta), observed=40, power=changed["a"]
+            )
+        with pytest.raises(CalibrationError, match="not finite"):
+            pms.calibration.PowerPrior(
+                "before", pm.Normal.dist(theta), observed=[1.0, np.nan], power=0.5
+            )
+    # beyond the ladder a fixed power needs no normaliser
+    assert np.isfinite(both(1.5, exact_curve()).compile_logp(mode=FAST)({
+        "theta_logodds__": np.array(0.3)}))  # fmt: skip
     with pytest.raises(CalibrationError, match="1 axes"):
         both(np.array([0.5, 0.5]), None)
     with pm.Model():

@@ -130,6 +130,39 @@ def test_losses_at_draws_and_at_points(normal):
     np.testing.assert_allclose(at, -norm.logpdf(Y, 0.3, 1.7), rtol=1e-10)
 
 
+def test_what_does_not_count_bounds_nothing():
+    """0 times an infinite loss is 0: without the 3.0 the bound of the others is below it."""
+    y = np.array([0.5, 0.9, 0.3, 0.95, 0.2, 0.7, 3.0])
+    with pm.Model() as model:
+        th = pm.Pareto("th", 1.0, 0.1, initval=4.0)
+        pm.Uniform("y", 0.0, th, observed=y)
+    refits = compile_refits(pms.tempered_model(model), counted=True)
+    layout = refits.energy_function.layout
+    first = refits.first(1.0, {}, 2000, np.random.default_rng(1))
+    counts = (y < 3.0).astype(float)
+    fit = refits.again(first, 1.0, {COUNTS: counts}, 4000, np.random.default_rng(2))
+    th = compile_constrained(refits.split, layout)(fit.pooled())["th"]
+    # a Pareto law of index 1 + 6 from the largest of them
+    within(th.mean(), 0.95 * 7 / 6, 0.2 / np.sqrt(fit.ess[0]))
+    assert th.min() > 0.95
+
+
+def test_numbers_among_the_data_take_one_word():
+    """A number of no axes before other data: their addresses stay where they are."""
+    with pm.Model() as model:
+        sd, seen = pm.Data("sd", 2.0), pm.Data("seen", Y)
+        mu = pm.Normal("mu", 0.0, sd)
+        pm.Normal("y", mu, 1.0, observed=seen)
+    refits = compile_refits(pms.tempered_model(model), counted=False)
+    for scale in (2.0, 0.1):
+        data = {"sd": scale}
+        found = refits.values(np.array([[0.3]]), data)[0]
+        from scipy.stats import norm
+
+        assert found[0] == pytest.approx(norm.logpdf(0.3, 0.0, scale), rel=1e-10)
+        assert found[1] == pytest.approx(-norm.logpdf(Y, 0.3, 1.0).sum(), rel=1e-10)
+
+
 def test_what_is_refused(normal):
     import networkx as nx
 
