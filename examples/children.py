@@ -36,7 +36,7 @@ def fit(family: str, y: np.ndarray, X: np.ndarray):
         else:
             nu = pm.LogNormal("nu", 0, 1)
             pms.ConwayMaxwellPoisson("children", mu=mu, nu=nu, observed=y)
-        dt = pm.sample(500, tune=500, chains=4, random_seed=1, progressbar=False, quiet=True)
+        dt = pm.sample(300, tune=300, chains=4, random_seed=1, progressbar=False, quiet=True)
         return pm.compute_log_likelihood(dt, progressbar=False)
 
 

@@ -32,7 +32,7 @@ def scan(size: int, draws: int):
 
 def main() -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
-    for size, draws, colour in ((8, 1000, "C0"), (24, 500, "C1")):
+    for size, draws, colour in ((8, 1000, "C0"), (24, 300, "C1")):
         dt, found = scan(size, draws)
         n, system = size**2, ising_torus(size, size)
         exact = np.array([system.heat_capacity(beta) for beta in BETAS])
