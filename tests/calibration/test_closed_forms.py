@@ -114,6 +114,9 @@ def test_fisher_matching_of_a_true_model_is_one():
         pm.Poisson("y", pm.math.exp(b[0] + b[1] * x), observed=rng.poisson(np.exp(0.3 + 0.2 * x)))
     found = cal.fisher_matching(model, random_seed=1)
     assert found.beta == pytest.approx(1.0, abs=0.1)
+    # a few data sets of the model are part of the error
+    few = cal.fisher_matching(model, replications=3, draws=400, random_seed=1)
+    assert few.standard_error > 1.3 * found.standard_error
 
 
 def test_rows_of_vectors_are_the_observations():

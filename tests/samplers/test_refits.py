@@ -72,6 +72,13 @@ def test_weights_carry_draws_to_another_beta(normal):
     assert np.sum(np.exp(log_w)) == pytest.approx(1.0)
     mean, variance = moments(0.6, np.ones(30))
     within(np.exp(log_w) @ first.pooled()[:, 0], mean, np.sqrt(variance / effective))
+    # twice as cold is half as wide, and as much hotter is wider
+    for beta in (0.35, 1.0):
+        log_w, effective = first.log_weights(beta)
+        mean, variance = moments(beta, np.ones(30))
+        spread = np.exp(log_w) @ (first.pooled()[:, 0] - mean) ** 2
+        within(spread, variance, variance * np.sqrt(2 / effective))
+        assert abs(spread - moments(0.5, np.ones(30))[1]) > 0.2 * variance
     # further away fewer count, and none are gained by staying
     sizes = [first.log_weights(beta)[1] for beta in (0.5, 0.6, 1.0, 3.0)]
     assert sizes == sorted(sizes, reverse=True)
