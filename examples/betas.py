@@ -35,10 +35,12 @@ def main() -> None:
             "matching": cal.information_matching,
             "matching, trace": cal.information_matching_trace,
             "bootstrap matching": lambda m: cal.loss_likelihood_bootstrap(m, draws=200, **QUIET),
-            "coverage": lambda m: cal.general_posterior_calibration(m, **QUIET),
-            "joint coverage": lambda m: cal.general_posterior_calibration_joint(m, **QUIET),
+            "coverage": lambda m: cal.general_posterior_calibration(m, replications=100, **QUIET),
+            "joint coverage": lambda m: cal.general_posterior_calibration_joint(
+                m, replications=100, **QUIET
+            ),
             "safe Bayes": lambda m: cal.safe_bayes(m, particles=256, **QUIET),
-            "cross-validation": lambda m: cal.predictive_kfold(m, **QUIET),
+            "cross-validation": lambda m: cal.predictive_kfold(m, folds=5, **QUIET),
             "as written": 0.005,
         },
         median_regression(),

@@ -33,7 +33,7 @@ def main() -> None:
     with pm.Model():
         w = pm.Normal("w", 0.0, 1.0, shape=X.shape[1])
         pms.GibbsLoss("benign", X[learn] @ w, loss=pms.losses.zero_one, observed=y[learn])
-        dt = pms.sample_tempered(1000, target_beta=4.0, random_seed=1, quiet=True)
+        dt = pms.sample_tempered(500, target_beta=4.0, random_seed=1, quiet=True)
         found = pms.calibration.pac_bayes(dt)
     best = found.path.sel(inverse_temperature=found.beta)
     print(f"beta {found.beta:.3g}: wrong on {float(best['empirical_risk']):.1%} of 400 tumours")

@@ -90,7 +90,7 @@ def _foretold(
     refuse_flat_priors(split.model)
     layout = layout_of(split)
     refits = compile_refits(split, counted=True)
-    prior = compile_prior_draws(split, split.compile(), None)
+    prior = compile_prior_draws(split, refits.energy_function, None)
     if not prior.exact:
         raise CalibrationError(
             f"safe Bayes begins with draws of the prior, which forward draws are not: "
