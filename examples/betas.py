@@ -4,8 +4,8 @@ Engel's 235 households (as in statsmodels): food expenditure against income, by 
 loss has no scale, so that nothing but a beta, per franc, says how wide the posterior is. Matching
 and the bootstrap ask for intervals that cover; safe Bayes and cross-validation ask for forecasts,
 which hardly depend on beta; they are not answers to the same question. It draws ``betas.png``, the
-intervals that follow from each, and ``coverage.png``, how one of them was found. Run it with
-``python examples/betas.py``.
+intervals that follow from each, and it draws ``coverage.png``, how one of them was found. Run it
+with ``python examples/betas.py``.
 """
 
 import pymc as pm

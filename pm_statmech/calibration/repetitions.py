@@ -74,8 +74,9 @@ def data_names(model: pm.Model) -> dict[str, np.ndarray]:
     betas = {f"{rv.name}_beta" for rv in model.observed_RVs}
     for data in model.data_vars:
         if data.name not in betas:
-            found[data.name] = np.asarray(data.get_value() if hasattr(data, "get_value")
-                                          else data.eval())  # fmt: skip
+            found[data.name] = np.asarray(
+                data.get_value() if hasattr(data, "get_value") else data.data
+            )
     for rv in model.observed_RVs:
         value = model.rvs_to_values[rv]
         if isinstance(value, Constant):
@@ -149,6 +150,9 @@ class Refitted:
 
     See `refitted`. It compiles when it is first called, and again in another process.
     """
+
+    # compiled once under a lock, so that threads may share it
+    in_threads = True
 
     def __init__(
         self, model, generate: Generate, beta: float | None, draws: int, var_names, tempered
@@ -356,7 +360,8 @@ def calibrated(
     Notes
     -----
     The method and the posterior are compiled anew for each data set, from a cache on disk: seconds,
-    where `refitted` takes a hundredth of one.
+    where `refitted` takes a hundredth of one. PyTensor does not compile in several threads at
+    once: give `coverage_study` processes to go faster.
 
     Examples
     --------

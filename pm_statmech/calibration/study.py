@@ -181,9 +181,11 @@ def coverage_study(
         messages in the attribute ``failures``. One more ends the study.
     executor
         any of ``concurrent.futures``, or with its interface (Dask's ``client.get_executor()``,
-        mpi4py's ``MPIPoolExecutor``); by default threads, which is enough for `refitted`.
+        mpi4py's ``MPIPoolExecutor``); by default threads for `refitted`, and one repetition after
+        another for everything else, because PyTensor does not compile in several threads at once:
+        give processes, not threads, to go faster.
     cores
-        threads, where there is no executor.
+        threads of `refitted`, where there is no executor.
     checkpoint
         file to which finished repetitions are added; a study of the same model, generator, level,
         truth and seed goes on from it, and ends in the same table, with more repetitions if more
@@ -274,6 +276,9 @@ def coverage_study(
         payload = cloudpickle.dumps((repeat, known, level))
         run, arguments = _attempted_elsewhere, ((payload, r, seeds[r]) for r in numbers)
     complete, failures = True, {}
+    if executor is None and not getattr(repeat, "in_threads", False):
+        # compiling changes settings of the whole process, which threads would mix up
+        cores = 1
     with threads(cores) if executor is None else nullcontext(executor) as pool:
         finished = in_parallel(run, arguments, pool)
         try:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -346,9 +347,17 @@ def compile_constrained(
 def _over_rows(graphs: list, flat) -> Callable:
     rows = pt.matrix("rows", shape=(None, flat.type.shape[0]), dtype="float64")
     batched = vectorize_graph(graphs, {flat: rows})
-    return pymc_compile(
+    function = pymc_compile(
         [rows], batched if len(batched) > 1 else batched[0], mode="NUMBA", on_unused_input="ignore"
     )
+    lock = Lock()
+
+    def one_at_a_time(x: np.ndarray):
+        # PyTensor's functions keep their arguments in one place for all threads
+        with lock:
+            return function(x)
+
+    return one_at_a_time
 
 
 def seeds_of(random_seed) -> np.random.SeedSequence:

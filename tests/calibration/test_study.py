@@ -1,6 +1,8 @@
 """Coverage studies: coverage of what is known, executors, checkpoints, mistakes."""
 
-from concurrent.futures import ProcessPoolExecutor
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pymc as pm
@@ -16,6 +18,7 @@ from pm_statmech.errors import (
     ConvergenceWarning,
     EnergyError,
 )
+from pm_statmech.samplers.refits import compile_constrained
 from tests.conftest import Z_LIMIT
 
 cal = pms.calibration
@@ -207,6 +210,36 @@ def test_random_methods_draw_from_the_repetition(model):
     twice = [cal.coverage_study(repeat, {"mu": 3.0}, repetitions=3, **QUIET) for _ in range(2)]
     xr.testing.assert_identical(*twice)
     assert len(np.unique(twice[0]["beta"])) == 3
+
+
+def test_what_compiles_does_not_run_in_threads(model):
+    """PyTensor's settings are the process's: two threads that compile leave them changed."""
+    running, most = [0], [0]
+    lock = threading.Lock()
+
+    def method(m):
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.05)
+        with lock:
+            running[0] -= 1
+        return 0.25
+
+    cal.coverage_study(
+        cal.calibrated(model, data, method, draws=100), {"mu": 3.0}, repetitions=4, cores=2,
+        **QUIET,
+    )  # fmt: skip
+    assert most[0] == 1
+
+
+def test_threads_share_a_compiled_function(model):
+    split = pms.tempered_model(model)
+    constrained = compile_constrained(split, split.compile().layout)
+    rows = [np.full((2000, 1), float(k)) for k in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        for k, found in enumerate(pool.map(lambda x: constrained(x)["mu"], rows)):
+            np.testing.assert_array_equal(found, float(k))
 
 
 def test_some_may_fail():
