@@ -26,7 +26,8 @@ from pm_statmech.datatree import RUNG
 from pm_statmech.energy_function import Layout
 from pm_statmech.errors import CalibrationError
 from pm_statmech.ladder import check_beta
-from pm_statmech.samplers.refits import Fit, Refits, compile_refits, seeds_of, threads
+from pm_statmech.samplers.refits import Fit, Refits, compile_refits
+from pm_statmech.samplers.workers import seeds_of, threads
 from pm_statmech.tempering import TemperedModel
 
 MOST_STEPS, GAIN_POWER = 40, 0.51

@@ -27,7 +27,8 @@ from pm_statmech.calibration.results import Calibration
 from pm_statmech.calibration.study import coverage_study
 from pm_statmech.errors import CalibrationError, ConvergenceWarning
 from pm_statmech.ladder import check_beta
-from pm_statmech.samplers.refits import compile_constrained, compile_refits, seeds_of
+from pm_statmech.samplers.refits import compile_constrained, compile_refits
+from pm_statmech.samplers.workers import seeds_of
 from pm_statmech.tempering import tempered_model
 
 # draws of the posterior at each beta, of which widths are read

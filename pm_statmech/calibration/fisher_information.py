@@ -27,7 +27,8 @@ from pm_statmech.calibration.matching import label_of, prepared
 from pm_statmech.calibration.results import Calibration
 from pm_statmech.errors import CalibrationError, ConvergenceWarning
 from pm_statmech.samplers.prior_draws import refuse_flat_priors
-from pm_statmech.samplers.refits import compile_constrained, seeds_of
+from pm_statmech.samplers.refits import compile_constrained
+from pm_statmech.samplers.workers import seeds_of
 from pm_statmech.stats.averages import pareto_tail
 from pm_statmech.tempering import without_initial_values
 

@@ -21,15 +21,8 @@ from pm_statmech.datatree import RUNG
 from pm_statmech.energy_function import layout_of
 from pm_statmech.errors import CalibrationError, ConvergenceWarning
 from pm_statmech.ladder import check_beta
-from pm_statmech.samplers.refits import (
-    COUNTS,
-    Fit,
-    compile_losses,
-    compile_refits,
-    in_parallel,
-    seeds_of,
-    threads,
-)
+from pm_statmech.samplers.refits import COUNTS, Fit, compile_losses, compile_refits
+from pm_statmech.samplers.workers import in_parallel, seeds_of, threads
 from pm_statmech.stats.averages import mcse_of_mean
 from pm_statmech.stats.predictive import left_out_weights
 from pm_statmech.tempering import TemperedModel, tempered_model

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pm_statmech.samplers.refits import COUNTS, Fit, Refits, in_parallel
+from pm_statmech.samplers.refits import COUNTS, Fit, Refits
+from pm_statmech.samplers.workers import in_parallel
 
 # share of the effective draws of a fit that weights must leave, or it is drawn again; and how much
 # hotter than it a beta may be, since far hotter weights have no variance and do not show it

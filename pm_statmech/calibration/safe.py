@@ -39,8 +39,8 @@ from pm_statmech.samplers.refits import (
     compile_losses,
     compile_losses_at,
     compile_refits,
-    seeds_of,
 )
+from pm_statmech.samplers.workers import seeds_of
 from pm_statmech.tempering import TemperedModel, tempered_model
 
 # halvings of beta that are tried below the model's own, and for a loss above it

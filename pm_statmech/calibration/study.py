@@ -31,7 +31,8 @@ from pm_statmech.errors import (
     CalibrationError,
     ConvergenceWarning,
 )
-from pm_statmech.samplers.refits import MOST_RHAT, in_parallel, seeds_of, threads
+from pm_statmech.samplers.refits import MOST_RHAT
+from pm_statmech.samplers.workers import in_parallel, seeds_of, threads
 
 
 def _as_repetition(found: Any) -> Repetition:

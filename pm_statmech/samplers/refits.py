@@ -10,13 +10,10 @@ like it, with its preconditioner and step, tunes both in two short rounds, and i
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import pytensor
@@ -26,7 +23,6 @@ from pymc.pytensorf import compile as pymc_compile
 from pytensor.graph.basic import Constant
 from pytensor.graph.replace import clone_replace, vectorize_graph
 from pytensor.tensor.variable import TensorVariable
-from threadpoolctl import threadpool_limits
 
 from pm_statmech.energy_function import TARGET, EnergyFunction, Layout, evaluate_all, flat_point
 from pm_statmech.errors import EnergyError, UnsupportedVariableError
@@ -358,47 +354,3 @@ def _over_rows(graphs: list, flat) -> Callable:
             return function(x)
 
     return one_at_a_time
-
-
-def seeds_of(random_seed) -> np.random.SeedSequence:
-    """Seed sequence of an int, a sequence of ints, a NumPy Generator, or None."""
-    if isinstance(random_seed, np.random.Generator):
-        random_seed = int(random_seed.integers(2**63))
-    return np.random.SeedSequence(random_seed)
-
-
-def _done(futures: Iterable[Future]) -> set[Future]:
-    finished, _ = wait(futures, return_when=FIRST_COMPLETED)
-    return finished
-
-
-def in_parallel(
-    run: Callable, arguments: Iterable[tuple], executor: Executor
-) -> Generator[tuple[int, Any]]:
-    """(number, result) of run(*arguments[number]) as they finish, few ahead of the workers.
-
-    After an exception, or once the caller stops, what has not begun is cancelled.
-    """
-    waiting: dict[Future, int] = {}
-    left = enumerate(arguments)
-    ahead = 4 * (os.cpu_count() or 1)
-    try:
-        while True:
-            for number, given in left:
-                waiting[executor.submit(run, *given)] = number
-                if len(waiting) >= ahead:
-                    break
-            if not waiting:
-                return
-            for future in _done(waiting):
-                yield waiting.pop(future), future.result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-@contextmanager
-def threads(cores: int | None) -> Iterator[Executor]:
-    """Threads for compiled loops, each of which does its linear algebra alone."""
-    with threadpool_limits(1), ThreadPoolExecutor(cores or os.cpu_count()) as pool:
-        yield pool

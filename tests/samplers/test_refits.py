@@ -14,8 +14,8 @@ from pm_statmech.samplers.refits import (
     compile_losses,
     compile_losses_at,
     compile_refits,
-    in_parallel,
 )
+from pm_statmech.samplers.workers import in_parallel
 from tests.conftest import Z_LIMIT, within
 
 Y = np.random.default_rng(1).normal(1.0, 2.0, size=30)
