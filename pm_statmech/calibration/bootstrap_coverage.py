@@ -252,7 +252,8 @@ def general_posterior_calibration(
 
     where q f(q) is the slope of the coverage of normal posteriors, and t counts turns. The same
     resampled data serve all steps; their posteriors are reweighted from one beta to the next, and
-    drawn again (from where they are) once fewer than half of their effective draws are left.
+    drawn again (from where they are) once fewer than half of their effective draws are left, or
+    beta is hotter than three quarters of theirs, whence weights have no variance to trust.
 
     Parameters
     ----------

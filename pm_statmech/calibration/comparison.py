@@ -146,7 +146,6 @@ def compare(
     generate: Generate | None = None,
     truth: Mapping[str, Any] | None = None,
     repetitions: int = 100,
-    cores: int | None = None,
     random_seed=None,
     progressbar: bool = True,
     tempered=None,
@@ -169,8 +168,6 @@ def compare(
         table has its coverage.
     repetitions
         data sets of the mechanism, each of which takes every method anew: seconds, or longer.
-    cores
-        threads of that study.
     random_seed, progressbar, tempered
         as everywhere.
 
@@ -239,7 +236,7 @@ def compare(
         for name, method in methods.items():
             studies[name] = coverage_study(
                 calibrated(model, generate, method, var_names=list(truth), tempered=tempered),
-                truth, level=level, repetitions=repetitions, cores=cores, random_seed=common,
+                truth, level=level, repetitions=repetitions, random_seed=common,
                 progressbar=progressbar,
             )  # fmt: skip
             if not studies[name].attrs["complete"]:

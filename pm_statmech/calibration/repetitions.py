@@ -206,6 +206,9 @@ class Calibrated:
     See `calibrated`.
     """
 
+    # it compiles for each data set
+    in_threads = False
+
     def __init__(
         self, model, generate: Generate, method: Callable | float, draws: int, var_names, tempered
     ) -> None:

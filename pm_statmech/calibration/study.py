@@ -163,7 +163,8 @@ def coverage_study(
     r"""Coverage and width of posterior intervals over many data sets: data, posterior, interval.
 
     .. math:: \hat c_j = \frac1R \sum_r 1\bigl\{\theta_j \in C_j(y^{(r)})\bigr\}, \qquad
-              \mathrm{mcse} = \sqrt{\hat c_j (1 - \hat c_j) / R}
+              \mathrm{mcse} = \sqrt{\tilde c_j (1 - \tilde c_j) / R}, \quad
+              \tilde c_j = \frac{R \hat c_j + 1}{R + 2}
 
     Parameters
     ----------
@@ -202,15 +203,16 @@ def coverage_study(
     -------
     Dataset
         over ``repetition`` and ``coordinate``: low, high, mean, covered; over ``repetition``: beta
-        and converged; over ``coordinate``: truth, coverage, its standard error coverage_mcse (of
-        (k + 1) / (R + 2), so that it is never 0), width, bias and rmse of the means. Attributes:
+        and converged; over ``coordinate``: truth, coverage, its standard error coverage_mcse (never
+        0), width, bias and rmse of the means. Attributes:
         level, complete (0 after Ctrl-C, which keeps what was finished), n_not_converged (by R-hat,
         of repetitions that tell their chains apart), random_seed, failures.
 
     Raises
     ------
     CalibrationError
-        draws that lack a variable of the truth, or have another shape; what else a repetition
+        draws that lack a variable of the truth, or have another shape; `calibrated` in a pool of
+        threads; what else a repetition
         raises is raised with a note that says how to repeat it alone.
     CheckpointMismatchError, CheckpointError
         a file of another study, or of none.
@@ -276,6 +278,11 @@ def coverage_study(
 
         payload = cloudpickle.dumps((repeat, known, level))
         run, arguments = _attempted_elsewhere, ((payload, r, seeds[r]) for r in numbers)
+    if in_threads and executor is not None and not getattr(repeat, "in_threads", True):
+        raise CalibrationError(
+            "calibrated(...) compiles for each data set, which PyTensor does not do in several "
+            "threads at once: give a ProcessPoolExecutor, or none."
+        )
     complete, failures = True, {}
     if executor is None and not getattr(repeat, "in_threads", False):
         # compiling changes settings of the whole process, which threads would mix up

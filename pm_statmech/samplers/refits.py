@@ -153,11 +153,6 @@ class Refits:
     split: TemperedModel
     energy_function: EnergyFunction
 
-    @property
-    def names(self) -> set[str]:
-        """Names of the data that a fit may change."""
-        return {c.name for c in self.energy_function.native.shared if c.name} - {COUNTS}
-
     def values(self, x: np.ndarray, data: Mapping[str, np.ndarray]) -> np.ndarray:
         """Energy function at flat points (n, d) under other data -> (n, 2 + 2 d)."""
         target, keep = self.energy_function.bind(data)

@@ -231,6 +231,10 @@ def test_what_compiles_does_not_run_in_threads(model):
         **QUIET,
     )  # fmt: skip
     assert most[0] == 1
+    with ThreadPoolExecutor(2) as pool, pytest.raises(CalibrationError, match="several threads"):
+        cal.coverage_study(
+            cal.calibrated(model, data, method, draws=100), {"mu": 3.0}, executor=pool, **QUIET
+        )
 
 
 def test_threads_share_a_compiled_function(model):
