@@ -7,7 +7,15 @@ temperatures, read the statistics, look at the plots, ask whether to believe it.
 # first, while few modules are loaded: it inspects the stack, which takes longer the more there are
 import arviz_base  # noqa: F401
 
-from pm_statmech import calibration, errors, log_partition, losses, solvable, statistics
+from pm_statmech import (
+    calibration,
+    concentration,
+    errors,
+    log_partition,
+    losses,
+    solvable,
+    statistics,
+)
 from pm_statmech.datatree import from_energies
 from pm_statmech.distributions import (
     Bingham,
@@ -143,6 +151,7 @@ __all__ = [
     "bridge",
     "calibration",
     "compute_loss",
+    "concentration",
     "discrete_entropy",
     "errors",
     "evidence_compare",

@@ -73,6 +73,18 @@ class FamilyError(PmStatmechError, ValueError):
     """An exponential family that cannot be normalised or summed, or parameters that are not its."""
 
 
+class ProjectionError(PmStatmechError, ValueError):
+    """Constraints that no distribution on these states meets, or one that the base excludes."""
+
+
+class CumulantError(PmStatmechError, ValueError):
+    """A cumulant that is infinite or unknown, or a mean that no exponential tilt gives."""
+
+
+class LatticeError(PmStatmechError, ValueError):
+    """Values that lie on no lattice, or more states or types than an exact sum takes."""
+
+
 class TreeError(PmStatmechError, ValueError):
     """A DataTree that lacks what a statistic reads."""
 

@@ -26,6 +26,12 @@ RECORDS = {
     )["records"]
 }
 
+MECHANICS = json.loads(
+    (Path(__file__).parent / "reference" / "statistical_mechanics.json").read_text()
+)
+# exact values of the theory of concentration, and of work
+CONCENTRATION, WORK = MECHANICS["concentration"], MECHANICS["entropy_production"]["jarzynski"]
+
 # Simon Newcomb's 66 passage times of light, as deviations from 24800 ns (MASS::newcomb)
 NEWCOMB = np.array(
     [28, 26, 33, 24, 34, -44, 27, 16, 40, -2, 29, 22, 24, 21, 25, 30, 23, 29, 31, 19, 24, 20,
@@ -80,8 +86,7 @@ def newcomb(newcomb_system):
 
 @pytest.fixture(scope="session")
 def reference():
-    path = Path(__file__).parent / "reference" / "statistical_mechanics.json"
-    return json.loads(path.read_text())
+    return MECHANICS
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ LAYERS = [
     ("statistics", "integer_support"),
     ("log_partition",),
     ("exponential_family",),
+    ("concentration",),
     ("network_kernels",),
     ("learning",),
     ("distributions", "gibbs"),
@@ -34,6 +35,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # mathematics knows neither PyMC nor ArviZ; the densities of PyMC's distributions are the exception
+CONCENTRATION = sorted((ROOT / "concentration").glob("*.py"))
 MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "supports.py",
                "statistics.py", "log_partition/inversion.py", "log_partition/fisher_bingham.py",
                "exponential_family.py", "log_partition/table.py", "log_partition/fold.py",
@@ -54,7 +56,8 @@ MATHEMATICS = ["errors.py", "ladder.py", "bridges.py", "transitions.py", "suppor
                "network_kernels/lattices.py", "learning.py",
                "network_kernels/moves.py",
                "losses/loss.py",
-               "losses/location.py", "losses/margin.py", "losses/scoring.py"]  # fmt: skip
+               "losses/location.py", "losses/margin.py", "losses/scoring.py",
+               *(f"concentration/{path.name}" for path in CONCENTRATION)]  # fmt: skip
 
 
 def top(path: Path) -> str:
@@ -115,7 +118,9 @@ def test_no_file_is_named_like_what_it_exports():
         assert path.stem not in names
 
 
-@pytest.mark.parametrize("module", [pms, pms.calibration], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [pms, pms.calibration, pms.concentration], ids=lambda m: m.__name__
+)
 def test_public_names_are_documented_with_examples(module):
     for name in module.__all__:
         item = getattr(module, name)
