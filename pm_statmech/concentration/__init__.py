@@ -16,7 +16,7 @@
 `markov_chains`        empirical means along a chain
 `games`, `channels`    maximum entropy as minimax loss; capacity
 `responses`, `work`    thermodynamics of exponential families; `lengths` and geodesics
-`spin_bounds`          mean field, Bethe and tree-reweighted bounds of log Z
+`mean_field_bounds`    naive, Bethe and tree-reweighted bounds of log Z
 ====================== =========================================================================
 
 Source: Balsubramani (2024), Entropy, concentration, and learning: a statistical mechanics primer,
@@ -88,6 +88,7 @@ from pm_statmech.concentration.markov_chains import (
     markov_cumulant,
     markov_rate_function,
 )
+from pm_statmech.concentration.mean_field_bounds import SpinBounds, spin_bounds
 from pm_statmech.concentration.method_of_types import (
     Bounds,
     TypicalSet,
@@ -122,7 +123,6 @@ from pm_statmech.concentration.responses import (
     mixed_responses,
     response,
 )
-from pm_statmech.concentration.spin_bounds import SpinBounds, spin_bounds
 from pm_statmech.concentration.work import (
     Change,
     Crooks,

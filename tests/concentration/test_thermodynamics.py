@@ -234,3 +234,9 @@ def test_probabilities_of_the_spring_are_normal():
     # W = x^2 / 2 with x ~ N(0, 1)
     share = np.mean(drawn.forward < 0.5)
     within(share, norm.cdf(1) - norm.cdf(-1), np.sqrt(share * (1 - share) / 4000))
+
+
+def test_a_geodesic_of_one_parameter_is_a_straight_path_at_another_pace():
+    found = co.geodesic(SPRING, [1.0], [10.0], steps=4)
+    assert found.length == pytest.approx(WORK["thermo_length"], rel=1e-7)
+    np.testing.assert_allclose(found.path[:, 0], np.geomspace(1, 10, 5), rtol=1e-7)
