@@ -19,6 +19,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from scipy.integrate import quad, solve_bvp
+from scipy.optimize import brentq
 
 from pm_statmech.errors import FamilyError
 from pm_statmech.exponential_family import Family
@@ -49,15 +50,23 @@ def length_between(family: Family, start, end) -> float:
     >>> round(length_between(spring, [1.0], [10.0]), 6)
     1.628174
     """
-    first, last = (np.asarray(v, dtype=np.float64) for v in (start, end))
+    speed = _speed(family, np.asarray(start, np.float64), np.asarray(end, np.float64))
+    return _distance(speed, 0.0, 1.0)
+
+
+def _speed(family: Family, first: np.ndarray, last: np.ndarray) -> Callable[[float], float]:
+    """Length per s along the straight path eta = first + s (last - first)."""
     gap = last - first
     s = pt.dscalar("s")
     direction = pt.constant(gap)
     eta = pt.constant(first) + s * direction
     slope: Any = pytensor.grad(family.log_partition(eta), s)
-    speed = pytensor.function([s], pytensor.grad(slope, s), mode="FAST_COMPILE")
-    found, _ = quad(lambda v: np.sqrt(max(float(speed(v)), 0.0)), 0.0, 1.0, epsabs=0, epsrel=1e-11)
-    return float(found)
+    square = pytensor.function([s], pytensor.grad(slope, s), mode="FAST_COMPILE")
+    return lambda v: float(np.sqrt(max(float(square(v)), 0.0)))
+
+
+def _distance(speed: Callable[[float], float], begin: float, end: float) -> float:
+    return float(quad(speed, begin, end, epsabs=0, epsrel=1e-11)[0]) if begin != end else 0.0
 
 
 def _second_and_third(family: Family) -> Callable:
@@ -108,6 +117,20 @@ def geodesic(family: Family, start, end, *, steps: int = 16) -> Geodesic:
     """
     first, last = (np.asarray(v, dtype=np.float64) for v in (start, end))
     n = len(first)
+    if n == 1:
+        # there is one way only, at another pace
+        speed = _speed(family, first, last)
+        length = _distance(speed, 0.0, 1.0)
+        at = [0.0]
+        for _ in range(steps - 1):
+            begin = at[-1]
+            at.append(
+                float(
+                    brentq(lambda v, b=begin: _distance(speed, b, v) - length / steps, begin, 1.0)
+                )
+            )
+        share = np.append(at, 1.0)[:, None]
+        return Geodesic((1 - share) * first + share * last, length)
     derivatives = _second_and_third(family)
 
     def motion(s, state):
