@@ -129,9 +129,10 @@ def test_public_names_are_documented_with_examples(module):
             assert ">>>" in item.__doc__, name
 
 
-def test_every_calibration_is_on_its_page():
-    page = (ROOT.parent / "docs" / "api" / "calibration.md").read_text()
-    for name in pms.calibration.__all__:
+@pytest.mark.parametrize("module", [pms.calibration, pms.concentration], ids=lambda m: m.__name__)
+def test_every_name_is_on_its_page(module):
+    page = (ROOT.parent / "docs" / "api" / f"{module.__name__.split('.')[-1]}.md").read_text()
+    for name in module.__all__:
         assert f":: {name}\n" in page, name
 
 
