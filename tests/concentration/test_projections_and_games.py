@@ -235,6 +235,16 @@ def test_alternating_projections_reach_the_projection_on_all():
         )  # fmt: skip
 
 
+def test_a_set_that_binds_on_the_way_leaves_no_trace():
+    # the first set is met anyhow once the second is: Dykstra's correction takes its cut back
+    top = (FACES == 6)[:, None].astype(float)
+    constraints = [{"statistics": top, "upper": [0.1]}, {"statistics": MEAN, "upper": [2.5]}]
+    found = co.alternating_projections(FACES, constraints=constraints)
+    alone = co.i_projection(FACES, statistics=MEAN, upper=[2.5])
+    assert alone.probabilities[-1] < 0.1
+    np.testing.assert_allclose(found.probabilities, alone.probabilities, atol=1e-10)
+
+
 def vertices_of(T, mean):
     """All vertices of the distributions with given means: basic solutions that are not negative."""
     equations = np.column_stack([T, np.ones(len(T))]).T
@@ -281,6 +291,17 @@ def test_no_vertex_costs_more_than_the_value_and_no_member_has_more_entropy(name
         # control: another answer has a worse worst case
         worse = 0.9 * game.answer + 0.1 * np.roll(game.answer, 1)
         assert np.max(vertices @ loss(worse)) > game.value + 1e-5
+
+
+@pytest.mark.parametrize("name", ["Brier", "spherical", "zero-one"])
+def test_certificates_of_larger_games(name):
+    # means near the edge, so that many states are out and vertices come and go
+    rng = np.random.default_rng(8)
+    for _ in range(25):
+        T, p = rng.normal(size=(16, 3)), rng.dirichlet(np.full(16, 0.15))
+        game = GAMES[name][0](np.arange(16), statistics=T, moments=p @ T)
+        np.testing.assert_allclose(game.adversary @ T, p @ T, atol=1e-8)
+        assert abs(game.gap) < 1e-9
 
 
 def test_the_log_game_has_inequalities_a_base_and_edges():
