@@ -272,9 +272,10 @@ def test_the_gradient_of_a_fit_is_the_inverse_covariance():
     fitted = family.fit_moments(mean)
     gradient = pytensor.grad(fitted[0], mean)
     conjugate = pytensor.grad(family.conjugate(mean), mean)
-    function = pytensor.function([mean], [fitted, gradient, conjugate], mode="NUMBA")
+    function = pytensor.function([mean], [fitted, gradient], mode="NUMBA")
     at = value(family.mean_statistics(eta))
-    found, row, slope = function(at)
+    found, row = function(at)
+    slope = pytensor.function([mean], conjugate, mode="FAST_COMPILE")(at)
     np.testing.assert_allclose(found, eta, atol=1e-10)
     np.testing.assert_allclose(row, np.linalg.inv(value(family.covariance(eta)))[0], rtol=1e-8)
     # grad A* is eta itself

@@ -68,7 +68,9 @@ def homogeneous_rows(T: np.ndarray, constraints: Constraints) -> tuple[np.ndarra
     """
     hard = constraints.variance == 0
     low, high, T = constraints.lower[hard], constraints.upper[hard], T[:, hard]
-    scale = np.maximum(np.ptp(T, axis=0), 1e-300)
+    spread = np.ptp(T, axis=0)
+    # a statistic that is the same everywhere but for rounding is as large as it is
+    scale = np.maximum(spread, 1e-6 * np.max(np.abs(T), axis=0) + 1e-300)
     below, equal = [], []
     for k in range(T.shape[1]):
         if low[k] == high[k]:

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pm_statmech.concentration.constraints import Constraints, constraints_of
 from pm_statmech.concentration.divergences import probabilities_of, relative_entropy
-from pm_statmech.concentration.projections import Projection, i_projection
+from pm_statmech.concentration.projections import projected, statistics_at
 from pm_statmech.errors import ConvergenceWarning, ProjectionError
 
 # sweeps without a hundredth of progress, after which fitting gives up
@@ -52,12 +53,23 @@ class Alternated(NamedTuple):
 
 def _checked_margins(table, margins) -> list[tuple[tuple[int, ...], np.ndarray]]:
     """Axes that are summed over and targets, which keep their axes at length one."""
-    if not margins:
+    if not isinstance(margins, Mapping) or not margins:
         raise ProjectionError("no margins: give {axes: target}, such as {0: rows, 1: columns}.")
     found = []
     for axes, target in margins.items():
-        kept = tuple(sorted(int(a) % table.ndim for a in np.atleast_1d(axes)))
+        named = axes if isinstance(axes, tuple) else (axes,)
+        if not all(isinstance(a, int | np.integer) and 0 <= a < table.ndim for a in named) or len(
+            set(named)
+        ) < len(named):
+            raise ProjectionError(
+                f"a margin over axes {axes!r} of a table with {table.ndim}: axes are different "
+                f"numbers from 0 to {table.ndim - 1}, alone or in a tuple. Labels are ignored."
+            )
         target = np.asarray(target, dtype=np.float64)
+        if target.ndim == len(named):
+            # in the order that the key says
+            target = np.transpose(target, np.argsort(named))
+        kept = tuple(sorted(int(a) for a in named))
         wanted = tuple(table.shape[a] for a in kept)
         if target.shape != wanted:
             raise ProjectionError(
@@ -103,7 +115,8 @@ def iterative_proportional_fitting(
     table
         b, any number of axes, at least 0; where it is 0 the result is.
     margins
-        {axes: target}: an axis or several that are kept, and the sums over the others.
+        {axes: target}: the number of an axis, or a tuple of them, that are kept, and the sums over
+        the others, whose axes go in that order. Labels of pandas or xarray are not looked at.
     tolerance
         largest difference of a margin, relative to the total; sweeps : at most.
 
@@ -170,6 +183,19 @@ def _check_positive(margin, target, summed) -> None:
         )
 
 
+def _set_of(points, constraint) -> tuple[np.ndarray, Constraints]:
+    """Statistics (S, K) and ends of their means."""
+    known = {"statistics", "moments", "lower", "upper", "slack"}
+    if not isinstance(constraint, Mapping) or not {"statistics"} <= set(constraint) <= known:
+        raise ProjectionError(
+            f"a constraint is a mapping with statistics and moments, lower or upper (and slack), "
+            f"as `i_projection` takes them; this is {constraint!r}."
+        )
+    _, T = statistics_at(points, constraint["statistics"])
+    given = {name: constraint.get(name) for name in ("moments", "lower", "upper", "slack")}
+    return T, constraints_of(T.shape[1], **given, variance=None)
+
+
 def alternating_projections(
     points,
     weights=None,
@@ -199,7 +225,8 @@ def alternating_projections(
     Raises
     ------
     ProjectionError
-        a set that no distribution is in, or a constraint with a variance, which is no set.
+        a set that no distribution is in, something else than a constraint, such as a variance, or
+        sets so far apart that weights underflow on the way.
 
     Examples
     --------
@@ -213,24 +240,28 @@ def alternating_projections(
     """
     points = np.asarray(points)
     base = probabilities_of(np.ones(len(points)) if weights is None else weights)
+    sets = [_set_of(points, c) for c in constraints]
+    if not sets:
+        raise ProjectionError("no constraints: give a list of what `i_projection` takes.")
     p = base
-    if any(c.get("variance") is not None for c in constraints):
-        raise ProjectionError("a variance is a penalty and no set: give it to `i_projection`.")
-    corrections = [np.ones(len(points)) for _ in constraints]
+    corrections = [np.ones(len(points)) for _ in sets]
     moved, cycle = np.inf, 0
     while moved > tolerance and cycle < cycles:
         cycle += 1
-        moved = 0.0
-        for k, constraint in enumerate(constraints):
+        moved, begin = 0.0, p
+        for k, (T, ends) in enumerate(sets):
             uncorrected = p * corrections[k]
-            found: Projection = i_projection(points, uncorrected, **constraint)
+            found = projected(points, T, probabilities_of(uncorrected), ends)
             moved = max(moved, float(np.max(np.abs(found.probabilities - p))))
             p = found.probabilities
-            if constraint.get("moments") is not None and constraint.get("slack") is None:
+            if np.array_equal(ends.lower, ends.upper):
                 continue
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = np.where(p > 0, uncorrected / p, 1.0)
             corrections[k] = ratio / np.max(ratio)
+        if moved > 1e3 * tolerance and np.max(np.abs(p - begin)) <= tolerance:
+            # round and round between sets that do not meet
+            break
     if moved > tolerance:
         warnings.warn(
             f"alternating projections did not converge: the last of {cycle} cycles moved a "

@@ -137,9 +137,12 @@ def log_affinity(p, q, exponent) -> np.ndarray:
     -0.146109
     """
     p, q = _pair(p, q)
-    with np.errstate(divide="ignore"):
-        terms = xlogy(exponent, p) + xlogy(1 - np.asarray(exponent), q)
-    return logsumexp(terms, axis=-1)
+    s = np.asarray(exponent, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = xlogy(s, p) + xlogy(1 - s, q)
+    # states that one of them gives a positive power of 0
+    none = ((p == 0) & (s > 0)) | ((q == 0) & (s < 1))
+    return logsumexp(np.where(none, -np.inf, terms), axis=-1)
 
 
 def renyi_divergence(p, q, order: float) -> np.ndarray:
@@ -168,6 +171,8 @@ def renyi_divergence(p, q, order: float) -> np.ndarray:
         raise ProjectionError(f"order = {order}: Renyi's order is above 0.")
     if order == 1:
         return relative_entropy(p, q)
+    if isinstance(p, Variable) and np.isinf(order):
+        raise ProjectionError("order = inf is of arrays of probabilities alone.")
     if isinstance(p, Variable):
         return np.asarray(affinity_of(*pair_of(p, q), order)[0] / (order - 1))
     p, q = _pair(p, q)
@@ -195,6 +200,8 @@ def jensen_shannon(p, q, weight: float = 0.5) -> np.ndarray:
     0.693147
     """
     p, q = _pair(p, q)
+    if weight in (0, 1):
+        return np.zeros(np.broadcast_shapes(p.shape, q.shape)[:-1])
     m = weight * p + (1 - weight) * q
     return weight * relative_entropy(p, m) + (1 - weight) * relative_entropy(q, m)
 
@@ -204,6 +211,8 @@ def chernoff_information(p, q) -> Chernoff:
 
     .. math:: C = -\min_{0 \le s \le 1} \log \sum_i p_i^s q_i^{1 - s}
               = \mathrm{KL}(m, p) = \mathrm{KL}(m, q), \qquad m_i \propto p_i^s q_i^{1 - s}
+
+    the relative entropies where 0 < s < 1, as it is where both are positive at the same states.
 
     Parameters
     ----------

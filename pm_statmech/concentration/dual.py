@@ -5,7 +5,8 @@ r"""The dual of an information projection, by Newton's steps within orthants.
           + \tfrac12 \sum_k v_k \lambda_k^2
 
 A mean whose constraint binds from below has lambda > 0, from above lambda < 0, and one whose
-constraint does not bind 0. Statistics may follow from each other: steps are the shortest.
+constraint does not bind 0. Statistics may follow from each other: steps are then the shortest, and
+of constraints that are tied those are let go that do not bind.
 
 Source: Boyd and Vandenberghe (2004), Convex Optimization, sections 5.2 and 9.5; Andrew and Gao
 (2007), ICML, for orthants.
@@ -33,6 +34,39 @@ def _moments(T, log_base, eta):
     return highest + np.log(total), p / total
 
 
+def _along_ties(centred, p, slope, v, eta, free, orthant):
+    """Which entries stay free (K,), and eta (K,) with one more at 0 where constraints are tied.
+
+    Along a combination of statistics that is the same everywhere the objective is a line: either
+    it is level, or it falls until an entry comes to 0, whose constraint then does not bind. None
+    where none does, and the objective falls without end.
+    """
+    free = free.copy()
+    while np.any(free):
+        at = np.flatnonzero(free)
+        hessian = (centred[:, at].T * p) @ centred[:, at] + np.diag(v[at])
+        sizes, vectors = np.linalg.eigh(hessian)
+        flat = vectors[:, sizes <= 1e-13 * max(float(np.trace(hessian)), 1e-300)]
+        fall = -flat @ (flat.T @ slope[at])
+        if flat.shape[1] == 0 or np.max(np.abs(fall)) < MET:
+            return free, eta
+        may_stop = orthant[at] != 0
+        wrong = may_stop & (eta[at] == 0) & (fall * orthant[at] < 0)
+        if np.any(wrong):
+            # it would leave its orthant at once
+            free[at[np.argmax(wrong)]] = False
+            continue
+        down = may_stop & (eta[at] * fall < 0)
+        if not np.any(down):
+            return None
+        reach = np.where(down, -eta[at] / np.where(down, fall, 1.0), np.inf)
+        eta = eta.copy()
+        eta[at] += np.min(reach) * fall
+        eta[at[np.argmin(reach)]] = 0.0
+        free[at[np.argmin(reach)]] = False
+    return free, eta
+
+
 def least_dual(T: np.ndarray, log_base: np.ndarray, constraints: Constraints) -> np.ndarray | None:
     """Natural parameters (K,) of statistics T (S, K) and log base (S,), None where they diverge."""
     low, high, variance = constraints
@@ -56,11 +90,17 @@ def least_dual(T: np.ndarray, log_base: np.ndarray, constraints: Constraints) ->
     value = cost(eta, log_z)
     for _ in range(MOST_STEPS):
         mean = p @ X
-        orthant = np.where(eta != 0, np.sign(eta), (mean < low) * 1.0 - (mean > high) * 1.0)
+        outside = (mean < low) * 1.0 - (mean > high) * 1.0
+        # equalities bind on either side, and are never let go
+        orthant = np.where(both, 0.0, np.where(eta != 0, np.sign(eta), outside))
         free = both | (orthant != 0)
+        target = np.where(both | (orthant > 0), low, high)
+        moved = _along_ties(X - mean, p, mean - target + v * eta, v, eta, free, orthant)
+        if moved is None:
+            return None
+        free, eta = moved
         if not np.any(free):
             return eta / scale
-        target = np.where(orthant > 0, low, high)
         slope = (mean - target + v * eta)[free]
         centred = X[:, free] - mean[free]
         hessian = (centred.T * p) @ centred + np.diag(v[free])

@@ -134,7 +134,9 @@ def likelihood_ratio_errors(p, q, *, n: int, threshold: float = 0.0) -> Decision
     there = p > 0
     p, q = p[there], q[there]
     counts = all_types(n, len(p))
-    for_q = counts @ np.log(q / p) / n > threshold
+    ratios = np.log(q / p)
+    # ties go to p, whatever rounding makes of their sums
+    for_q = counts @ ratios / n > threshold + 1e-12 * (np.max(np.abs(ratios)) + abs(threshold))
     alarm, miss = log_type_probability(counts, p), log_type_probability(counts, q)
     with np.errstate(divide="ignore"):
         return DecisionErrors(

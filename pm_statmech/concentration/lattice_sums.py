@@ -25,13 +25,15 @@ from pm_statmech.concentration.laws import Atoms, numbers_of, span_of
 from pm_statmech.concentration.named_laws import law_of
 from pm_statmech.errors import LatticeError
 
-MOST_VALUES = 2**24
+MOST_VALUES, MOST_DIRECT = 2**24, 20_000
+# of a probability that a fast Fourier transform still gives to some digits
+FAINT = 1e-6
 # of those distributions of finitely many integers whose cumulants are known
 PROBABILITIES: dict[str, Callable] = {
     "DiscreteUniform": lambda k, low, high: np.ones_like(k),
     "Binomial": lambda k, n, p: binom.pmf(k, n, p),
     "Bernoulli": lambda k, p: binom.pmf(k, 1, p),
-    "Categorical": lambda k, p: p,
+    "Categorical": lambda k, p: p[k.astype(int)],
 }
 
 
@@ -76,11 +78,14 @@ def atoms_of(dist) -> Atoms:
         return dist
     law = law_of(dist)
     ends = [float(v) for v in numbers_of(*law.support)]
-    if law.span != 1.0 or not np.all(np.isfinite(ends)):
+    if law.name not in PROBABILITIES or not np.all(np.isfinite(ends)):
         raise LatticeError(
             f"{law.name} has infinitely many values: an exact sum takes `Atoms`, or a distribution "
             "of finitely many numbers such as DiscreteUniform, Binomial or Categorical."
         )
+    if law.name == "Categorical":
+        [p] = numbers_of(*law.parameters)
+        return Atoms(np.arange(len(p)), p)
     points = np.arange(ends[0], ends[1] + 1)
     return Atoms(points, PROBABILITIES[law.name](points, *numbers_of(*law.parameters)))
 
@@ -144,7 +149,7 @@ def _sum_probabilities(lattice: Lattice, n: int, t: float) -> np.ndarray:
             "or `bahadur_rao` or `saddlepoint_tail`, whose errors are small there."
         )
     p = np.zeros(lattice.most + 1)
-    p[lattice.k] = tilted(lattice, t)
+    np.add.at(p, lattice.k, tilted(lattice, t))
     if n == 0:
         return np.ones(1)
     length = 1 << (size - 1).bit_length()
@@ -154,8 +159,12 @@ def _sum_probabilities(lattice: Lattice, n: int, t: float) -> np.ndarray:
 
 def first_above(n: int, low: float, span: float, threshold: float) -> int:
     """Least k with n low + span k at or above n threshold, up to rounding."""
-    k = n * (threshold - low) / span
-    return int(np.ceil(k - 1e-9 * max(1.0, abs(k))))
+    return int(np.ceil(n * (threshold - low) / span - _rounding(n, low, span, threshold)))
+
+
+def _rounding(n: int, low: float, span: float, value: float) -> float:
+    """By how many steps of a lattice n values are off that are as large as these."""
+    return 1e-9 + 1e-15 * n * (abs(value) + abs(low)) / span
 
 
 def _log_tail(lattice: Lattice, n: int, k: int) -> float:
@@ -183,9 +192,58 @@ def _log_equal(lattice: Lattice, n: int, k: int) -> float:
         return -np.inf
     if k == 0 or k == n * lattice.most:
         return n * float(np.log(lattice.probabilities[0 if k == 0 else -1]))
+    # what is larger than the sum cannot be in it, from either end
+    can = (lattice.k <= k) & (lattice.most - lattice.k <= n * lattice.most - k)
+    if not np.any(can):
+        return -np.inf
+    if not np.all(can):
+        share, first = float(np.sum(lattice.probabilities[can])), int(lattice.k[can][0])
+        rest = Lattice(0.0, 1.0, lattice.k[can] - first, lattice.probabilities[can] / share)
+        if rest.most == 0:
+            return n * float(np.log(share)) if k == n * first else -np.inf
+        return n * float(np.log(share)) + _log_equal(rest, n, k - n * first)
     t = tilt_on(lattice, k / n)
     p = _sum_probabilities(lattice, n, t)[k]
+    if p < FAINT:
+        # few ways lead there, or none: too little for what a transform rounds off
+        p = _directly(lattice, n, t, k)
     return n * cumulant_on(lattice, t) - t * k + float(np.log(p)) if p > 0 else -np.inf
+
+
+def _directly(lattice: Lattice, n: int, t: float, k: int) -> float:
+    """Probability that the sum of n tilted k is `k`, by products and sums of what is positive.
+
+    Raises
+    ------
+    LatticeError
+        more than 20,000 values on the way.
+    """
+    p = np.zeros(lattice.most + 1)
+    np.add.at(p, lattice.k, tilted(lattice, t))
+    if k > n * lattice.most - k:
+        # from the nearer end
+        p, k = p[::-1], n * lattice.most - k
+    if k > MOST_DIRECT:
+        raise LatticeError(
+            f"the sum is a value that few of {n} draws reach, {k} steps from the end, above "
+            f"{MOST_DIRECT}: an exact sum takes too long. Take a coarser lattice, or fewer draws."
+        )
+    power, result, left = p[: k + 1], np.ones(1), n
+    while left:
+        if left % 2:
+            result = np.convolve(result, power)[: k + 1]
+        power = np.convolve(power, power)[: k + 1]
+        left //= 2
+    return float(result[k]) if k < len(result) else 0.0
+
+
+def whole_number(n, value) -> int:
+    """Return n as an int; LatticeError unless it is whole and above 0, and a mean is finite."""
+    if np.ndim(n) or np.ndim(value) or not (n >= 1 and n == int(n) and np.isfinite(value)):
+        raise LatticeError(
+            f"n = {n} and {value}: a whole number of draws above 0, and one finite mean."
+        )
+    return int(n)
 
 
 def log_tail_probability(dist, *, n: int, threshold: float) -> float:
@@ -211,7 +269,7 @@ def log_tail_probability(dist, *, n: int, threshold: float) -> float:
     >>> round(log_tail_probability(die, n=100, threshold=4.5), 9)
     -20.305202752
     """
-    lattice = lattice_of(atoms_of(dist))
+    n, lattice = whole_number(n, threshold), lattice_of(atoms_of(dist))
     return _log_tail(lattice, n, first_above(n, lattice.low, lattice.span, threshold))
 
 
@@ -228,7 +286,7 @@ def log_mean_probability(dist, *, n: int, mean: float) -> float:
     >>> round(log_mean_probability(Atoms([0, 1], [0.5, 0.5]), n=10, mean=0.5), 6)
     -1.402043
     """
-    lattice = lattice_of(atoms_of(dist))
+    n, lattice = whole_number(n, mean), lattice_of(atoms_of(dist))
     k = _whole(lattice, n, mean)
     return -np.inf if k is None else _log_equal(lattice, n, k)
 
@@ -236,7 +294,8 @@ def log_mean_probability(dist, *, n: int, mean: float) -> float:
 def _whole(lattice: Lattice, n: int, mean: float) -> int | None:
     k = n * (mean - lattice.low) / lattice.span
     nearest = round(k)
-    return nearest if abs(k - nearest) <= 1e-9 * max(1.0, abs(k)) else None
+    slack = _rounding(n, lattice.low, lattice.span, mean)
+    return nearest if abs(k - nearest) <= slack else None
 
 
 def gibbs_conditioning(dist, *, n: int, threshold: float) -> GibbsConditioning:
@@ -270,7 +329,7 @@ def gibbs_conditioning(dist, *, n: int, threshold: float) -> GibbsConditioning:
     >>> found.law.round(4).tolist(), round(found.total_variation, 4)
     ([0.0498, 0.075, 0.112, 0.1658, 0.2433, 0.3541], 0.0105)
     """
-    atoms = atoms_of(dist)
+    n, atoms = whole_number(n, threshold), atoms_of(dist)
     lattice = lattice_of(atoms)
     if not atoms.mean < threshold:
         raise LatticeError(
@@ -306,7 +365,7 @@ def microcanonical_conditioning(dist, *, n: int, mean: float) -> GibbsConditioni
     >>> round(found.total_variation, 4)
     0.0022
     """
-    atoms = atoms_of(dist)
+    n, atoms = whole_number(n, mean), atoms_of(dist)
     lattice = lattice_of(atoms)
     k = _whole(lattice, n, mean)
     total = -np.inf if k is None else _log_equal(lattice, n, k)

@@ -46,8 +46,9 @@ class Law:
         the rate at both ends of the support, -log P(X = end), inf where X has no atom there.
     tilt
         x -> t with K'(t) = x, where it is in closed form.
-    start
-        a t inside the domain, near 0; span : between neighbouring values, 0 for a density.
+    span
+        between neighbouring values, 0 for a density; origin : one of the values, by default the
+        lower end of the support.
     parameters
         that everything depends on.
     """
@@ -59,6 +60,7 @@ class Law:
     edges: tuple[Any, Any] = (INF, INF)
     tilt: Callable | None = None
     span: float = 0.0
+    origin: Any = None
     parameters: tuple = ()
 
 
@@ -101,7 +103,7 @@ class Atoms:
             )
         if not (np.all(p >= 0) and 0 < np.sum(p) < np.inf):
             raise CumulantError(f"{p} are not probabilities: some are negative, or all are 0.")
-        x, where = np.unique(x[p > 0], return_inverse=True)
+        x, where = _distinct(x[p > 0])
         if len(x) < 2:
             raise CumulantError("one point alone has positive probability: nothing deviates.")
         p = np.bincount(where, weights=p[p > 0])
@@ -137,6 +139,14 @@ class CompoundSum:
 
     count: Any
     claim: Any
+
+
+def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values that differ by more than rounding, and which of them each one is."""
+    values, where = np.unique(x, return_inverse=True)
+    apart = np.diff(values) > 1e-12 * max(float(np.max(np.abs(values))), float(np.ptp(values)))
+    group = np.append(0, np.cumsum(apart))
+    return values[np.append(True, apart)], group[where]
 
 
 def span_of(points: np.ndarray) -> float:

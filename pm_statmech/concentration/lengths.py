@@ -132,6 +132,11 @@ def geodesic(family: Family, start, end, *, steps: int = 16) -> Geodesic:
         share = np.append(at, 1.0)[:, None]
         return Geodesic((1 - share) * first + share * last, length)
     derivatives = _second_and_third(family)
+    metric, _ = derivatives(first, last - first)
+    if np.linalg.matrix_rank(metric) < n:
+        raise FamilyError(
+            "some statistics follow from the others: leave those out, or lengths are 0."
+        )
 
     def motion(s, state):
         out = np.empty_like(state)

@@ -55,11 +55,11 @@ def _checked(transition, values) -> tuple[np.ndarray, np.ndarray]:
         raise CumulantError(
             f"a transition matrix of shape {P.shape} with values {f.shape}: (S, S) and (S,)."
         )
-    if not (np.all(P >= 0) and np.allclose(P.sum(axis=1), 1.0, rtol=0, atol=1e-9)):
+    if not (np.all(P >= 0) and np.allclose(P.sum(axis=1), 1.0, rtol=0, atol=1e-6)):
         row = int(np.argmax(np.abs(P.sum(axis=1) - 1) + np.any(P < 0, axis=1)))
         raise CumulantError(
-            f"row {row} of the transition matrix sums to {P[row].sum():.9g} or has a negative "
-            "entry: rows are probabilities of the next state."
+            f"row {row} of the transition matrix sums to {P[row].sum():.9g}, or has a negative "
+            f"entry ({P[row].min():.3g}): rows are probabilities of the next state."
         )
     if not np.all(np.isfinite(f)):
         raise CumulantError("a value of a state is not finite.")
@@ -327,7 +327,7 @@ def markov_rate_function(transition, values, x) -> MarkovRate:
     transition
         (S, S) P, rows of sum 1, irreducible; values : (S,) f.
     x
-        (m,) means, strictly between the least and the largest mean of f along a cycle.
+        (m,) means between the least and the largest mean of f along a cycle.
 
     Raises
     ------
@@ -342,6 +342,8 @@ def markov_rate_function(transition, values, x) -> MarkovRate:
     """
     P, f = _checked(transition, values)
     wanted = np.atleast_1d(np.asarray(x, dtype=np.float64)).ravel()
+    if len(wanted) == 0 or not np.all(np.isfinite(wanted)):
+        raise CumulantError(f"x = {x}: finite means, at least one.")
     wide = float(np.ptp(f))
     if wide == 0:
         raise CumulantError("the values of all states are equal: their mean never deviates.")

@@ -272,7 +272,7 @@ def typical_set(p, *, n: int, epsilon: float) -> TypicalSet:
     else:
         counts = all_types(n, len(values))
     loss = counts @ -np.log(values) / n
-    counts = counts[np.abs(loss - h) <= epsilon * (1 + 1e-12)]
+    counts = counts[np.abs(loss - h) <= epsilon + 1e-12 * (1 + h)]
     if len(counts) == 0:
         none = np.asarray(-np.inf)
         return TypicalSet(0.0, -np.inf, Bounds(none, none))

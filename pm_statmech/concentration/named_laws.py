@@ -16,7 +16,16 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 
-from pm_statmech.concentration.laws import INF, Atoms, CompoundSum, Law, in_double, span_of
+from pm_statmech.concentration.laws import (
+    INF,
+    Atoms,
+    CompoundSum,
+    Law,
+    in_double,
+    is_known,
+    numbers_of,
+    span_of,
+)
 from pm_statmech.errors import CumulantError
 
 # of u^2, u^4, ... in log(sinh(u) / u)
@@ -213,11 +222,34 @@ def _of_atoms(atoms: Atoms) -> Law:
     )  # fmt: skip
 
 
+COUNTS = (
+    "Poisson", "Binomial", "Bernoulli", "NegativeBinomial", "Geometric", "DiscreteUniform",
+    "Categorical",
+)  # fmt: skip
+
+
 def _of_compound(compound: CompoundSum) -> Law:
     count, claim = law_of(compound.count), law_of(compound.claim)
-    if count.span != 1.0:
-        raise CumulantError(f"{count.name} is no distribution of a number of claims.")
-    low, high = claim.support
+    whole = isinstance(compound.count, Atoms) and np.all(
+        (compound.count.points >= 0) & (compound.count.points == np.round(compound.count.points))
+    )
+    if count.name not in COUNTS and not whole:
+        raise CumulantError(
+            f"{count.name} is no distribution of a number of claims: take one of "
+            f"{', '.join(COUNTS)}, or `Atoms` of whole numbers."
+        )
+    fewest, most = (in_double(v) for v in count.support)
+    low, high = (in_double(v) for v in claim.support)
+    no_claim = pt.switch(pt.eq(fewest, 0.0), in_double(count.edges[0]), INF)
+    # how improbable it is that there are as few claims as can be and all are least, and as many
+    # and all largest; no claims at all may not be possible
+    least = in_double(count.edges[0]) + _times(fewest, in_double(claim.edges[0]))
+    largest = in_double(count.edges[1]) + _times(most, in_double(claim.edges[1]))
+    # of a sum of 0, where claims may be 0 themselves
+    nothing = pt.switch(
+        pt.isinf(in_double(claim.edges[0])), no_claim,
+        -count.cumulant(-pt.switch(pt.isinf(in_double(claim.edges[0])), 1.0, claim.edges[0])),
+    )  # fmt: skip
 
     def cumulant(t):
         return count.cumulant(claim.cumulant(t))
@@ -225,10 +257,30 @@ def _of_compound(compound: CompoundSum) -> Law:
     # where K_X is infinite is known; where K_N of it is, the search for a tilt finds out
     return Law(
         "CompoundSum", cumulant, claim.domain,
-        (pt.switch(pt.ge(low, 0.0), 0.0, -INF), count.support[1] * high),
-        (-count.cumulant(pt.switch(pt.eq(low, 0.0), -in_double(claim.edges[0]), -INF)), INF),
-        span=claim.span, parameters=count.parameters + claim.parameters,
+        (
+            pt.switch(pt.lt(low, 0.0), _times(most, low), _times(fewest, low)),
+            pt.switch(pt.gt(high, 0.0), _times(most, high), _times(fewest, high)),
+        ),
+        (
+            pt.switch(pt.gt(low, 0.0), least, pt.switch(pt.eq(low, 0.0), nothing, INF)),
+            pt.switch(pt.gt(high, 0.0), largest, INF),
+        ),
+        span=_span_of_sums(compound.claim, claim), origin=0.0,
+        parameters=count.parameters + claim.parameters,
     )  # fmt: skip
+
+
+def _times(n, value):
+    """A number of times a value, 0 where either is 0 and the other infinite."""
+    zero = pt.eq(n, 0.0) | pt.eq(value, 0.0)
+    return pt.switch(zero, 0.0, n * pt.switch(zero, 1.0, value))
+
+
+def _span_of_sums(dist, claim: Law) -> float:
+    """The lattice of sums of any number of claims, which 0 is on."""
+    if isinstance(dist, Atoms):
+        return span_of(np.unique(np.append(dist.points, 0.0)))
+    return claim.span
 
 
 def law_of(dist) -> Law:
@@ -247,6 +299,12 @@ def law_of(dist) -> Law:
         return _of_compound(dist)
     node: Any = getattr(dist, "owner", None)
     name = type(node.op).__name__ if node is not None else type(dist).__name__
+    if isinstance(dist, type) or (node is None and not hasattr(dist, "owner")):
+        what = dist.__name__ if isinstance(dist, type) else repr(dist)
+        raise CumulantError(
+            f"{what} is no distribution with parameters: give one such as pm.Poisson.dist(2), or "
+            "`Atoms(points, probabilities)` for numbers of your own."
+        )
     if name in HEAVY:
         raise CumulantError(
             f"{HEAVY[name]} has no cumulant: E[exp(t X)] is infinite for every t > 0, because its "
@@ -261,4 +319,10 @@ def law_of(dist) -> Law:
             "probabilities)`, or your own cumulant to `legendre`."
         )
     parameters = tuple(in_double(v) for v in node.op.dist_params(node))
+    if name == "CategoricalRV" and is_known(*parameters):
+        # states without probability are none, and what is left may be another lattice
+        [p] = numbers_of(*parameters)
+        if p.ndim == 1:
+            law = _of_atoms(Atoms(np.arange(len(p)), p))
+            return replace(law, name="Categorical", parameters=parameters)
     return replace(NAMED[name](*parameters), parameters=parameters)

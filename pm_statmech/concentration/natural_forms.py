@@ -116,6 +116,13 @@ def natural_form_of(dist) -> NaturalForm:
     parameters = numbers_of(*(in_double(v) for v in node.op.dist_params(node)))
     if any(v.ndim for v in parameters):
         raise CumulantError(f"{family}: parameters are arrays, where a divergence is of two laws.")
+    with np.errstate(divide="ignore"):
+        natural = np.array(to_natural(*parameters), dtype=np.float64)
+    if not np.all(np.isfinite(natural)):
+        raise CumulantError(
+            f"{family}{tuple(float(v) for v in parameters)} is on the edge of its family, where "
+            "natural parameters are infinite: give arrays of probabilities instead."
+        )
     fixed = tuple(float(v) for v in fixed_of(*parameters))
     # what is fixed beside a shift enters A
     inside = fixed if family in ("Binomial", "NegativeBinomial") else ()
@@ -123,7 +130,7 @@ def natural_form_of(dist) -> NaturalForm:
     value = log_partition(eta, *inside)
     gradient: Any = pytensor.grad(value, eta)
     both = pytensor.function([eta], [value, gradient], mode=PLAIN)
-    return NaturalForm(family, np.array(to_natural(*parameters), dtype=np.float64), both, fixed)
+    return NaturalForm(family, natural, both, fixed)
 
 
 def pair_of(p, q) -> tuple[NaturalForm, NaturalForm]:
@@ -146,6 +153,9 @@ def pair_of(p, q) -> tuple[NaturalForm, NaturalForm]:
 def affinity_of(p: NaturalForm, q: NaturalForm, s: float) -> tuple[float, float]:
     """Log of the integral of p^s q^(1 - s), and its derivative in s; inf where there is none."""
     eta = s * p.eta + (1 - s) * q.eta
+    # gamma functions go on beyond 0, and integrals do not
+    if p.family in ("Gamma", "InverseGamma", "Beta") and not np.all(eta * np.sign(p.eta) > 0):
+        return np.inf, np.nan
     with np.errstate(all="ignore"):
         value, mean = p.log_partition(eta)
     at_p, at_q = float(p.log_partition(p.eta)[0]), float(q.log_partition(q.eta)[0])

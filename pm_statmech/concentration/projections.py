@@ -28,7 +28,7 @@ from pm_statmech.concentration.constraints import Constraints, constraints_of, f
 from pm_statmech.concentration.divergences import probabilities_of, relative_entropy
 from pm_statmech.concentration.dual import least_dual
 from pm_statmech.errors import ProjectionError
-from pm_statmech.exponential_family import Family
+from pm_statmech.log_partition.table import evaluator
 from pm_statmech.supports import Finite
 
 # log of p over base, below which a linear programme says whether p may be positive at all
@@ -62,7 +62,7 @@ class Projection:
         whole base it is infinite.
     """
 
-    points: np.ndarray = field(repr=False)
+    points: np.ndarray
     statistics: np.ndarray = field(repr=False)
     base: np.ndarray = field(repr=False)
     probabilities: np.ndarray
@@ -86,11 +86,17 @@ class Projection:
         of_it = float(relative_entropy(self.probabilities, self.base))
         return Pythagorean(total, to_it, of_it, total - to_it - of_it)
 
-    def to_pymc(self, name: str | None = None):
-        """A PyMC variable with these probabilities: registered where it has a name.
+    def to_pymc(self, name: str | None = None, **kwargs):
+        """A PyMC variable with these probabilities, an `ExponentialFamily` at lambda.
 
-        Of integers it is an `ExponentialFamily` at lambda, else a ``pm.Categorical`` over the
-        numbers of the states.
+        Registered in the model where it has a name; ``observed=``, ``dims=`` and ``shape=`` are
+        those of any distribution.
+
+        Raises
+        ------
+        ProjectionError
+            points that are not different integers: a variable over their numbers is
+            ``pm.Categorical(name, projection.probabilities)``, and ``points[i]`` looks them up.
 
         Examples
         --------
@@ -104,7 +110,7 @@ class Projection:
         # the mathematics does not need PyMC
         from pm_statmech.distributions.projected import variable_of
 
-        return variable_of(self, name)
+        return variable_of(self, name, **kwargs)
 
 
 def statistics_at(points, statistics: Callable | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +123,8 @@ def statistics_at(points, statistics: Callable | np.ndarray) -> tuple[np.ndarray
     """
     points = np.asarray(points)
     if callable(statistics):
-        T = Family(statistics, Finite(points)).table.statistics[:, :-1]
+        # points may be there more than once, unlike the states of a support
+        T = evaluator(statistics, None, Finite(np.unique(points, axis=0)))(points)[0]
     else:
         T = np.asarray(statistics, dtype=np.float64)
     if T.ndim != 2 or len(T) != len(points) or T.shape[1] == 0:
@@ -145,7 +152,7 @@ def _is_far(T, base, eta) -> bool:
     return bool(np.min(exponents) - log_z < NEARLY_NONE)
 
 
-def _projected(points, T, base, constraints: Constraints) -> Projection:
+def projected(points, T, base, constraints: Constraints) -> Projection:
     """The projection; on a face where the means lie on the edge."""
     support = base > 0
     eta = least_dual(T[support], np.log(base[support]), constraints)
@@ -155,8 +162,9 @@ def _projected(points, T, base, constraints: Constraints) -> Projection:
     if eta is None:
         raise ProjectionError(
             "the dual did not converge, though some distribution meets the constraints: the means "
-            "are within rounding of the edge of what is possible. Scale the statistics to a like "
-            "range, or move the means inwards."
+            "are within rounding of the edge of what is possible, or the base is within rounding "
+            "of 0 where they need it. Scale the statistics to a like range, or move the means "
+            "inwards."
         )
     exponents = T[support] @ eta + np.log(base[support])
     highest = np.max(exponents)
@@ -220,7 +228,7 @@ def i_projection(
     """
     points, T = statistics_at(points, statistics)
     base = _weights(weights, len(points), "weights")
-    return _projected(
+    return projected(
         points, T, base, constraints_of(T.shape[1], moments, lower, upper, slack, variance)
     )
 
@@ -264,7 +272,7 @@ def m_projection(
         at = points[np.argmax((p > 0) & (b == 0))]
         raise ProjectionError(f"the base is 0 at the point {at}, where weights are not.")
     mean = p @ T
-    found = _projected(points, T, b, constraints_of(T.shape[1], mean, None, None, None, None))
+    found = projected(points, T, b, constraints_of(T.shape[1], mean, None, None, None, None))
     if np.any(found.support != (b > 0)):
         raise ProjectionError(
             f"the means {mean} lie on the edge of what is possible: the likelihood rises without "

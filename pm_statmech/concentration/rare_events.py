@@ -18,8 +18,10 @@ import numpy as np
 from scipy.special import logsumexp
 
 from pm_statmech.concentration.cumulants import cumulant, rate_function
+from pm_statmech.concentration.lattice_sums import first_above, whole_number
 from pm_statmech.concentration.laws import numbers_of
 from pm_statmech.concentration.named_laws import law_of
+from pm_statmech.concentration.refinements import ends_of
 from pm_statmech.concentration.tilted_draws import tilted_sums_of
 from pm_statmech.concentration.tilts import slopes
 from pm_statmech.errors import CumulantError
@@ -76,7 +78,8 @@ def lower_tail_probability_tilted(
 ) -> TailProbability:
     r"""Probability that the mean of n independent draws is at or below a threshold.
 
-    The tilt is negative, and tails above do not matter: see `tail_probability_tilted`.
+    The tilt is negative; see `tail_probability_tilted`, which names the distributions that are
+    refused here as well.
 
     Examples
     --------
@@ -90,10 +93,11 @@ def lower_tail_probability_tilted(
 
 
 def _tail(dist, n: int, threshold: float, draws: int, random_seed, sign: float) -> TailProbability:
-    if n < 1 or draws < 2:
-        raise CumulantError(f"n = {n}, draws = {draws}: at least one number and two draws.")
+    if draws < 2:
+        raise CumulantError(f"draws = {draws}: at least two.")
+    n = whole_number(n, threshold)
     law = law_of(dist)
-    low, high = (float(v) for v in numbers_of(*law.support))
+    low, high = ends_of(law)
     if not low < threshold < high:
         raise CumulantError(
             f"threshold = {threshold:g} is not inside the support {low:g} to {high:g} of "
@@ -106,8 +110,13 @@ def _tail(dist, n: int, threshold: float, draws: int, random_seed, sign: float) 
     [k] = (float(v) for v in numbers_of(cumulant(law, t)))
     rng = np.random.default_rng(random_seed)
     sums = tilted_sums_of(dist)(rng, t, np.full(draws, float(n)))
-    # sums of a lattice may miss the threshold by rounding
-    inside = sign * (sums - n * threshold) >= -1e-9 * max(abs(n * threshold), 1.0)
+    edge = n * threshold
+    if law.span:
+        # halfway to the value before, so that no rounding of a sum matters
+        origin = low if law.origin is None else law.origin
+        first = sign * first_above(n, sign * origin, law.span, sign * threshold)
+        edge = n * origin + law.span * (first - sign * 0.5)
+    inside = sign * (sums - edge) >= 0
     if not np.any(inside):
         raise CumulantError(
             f"none of {draws} draws is beyond {threshold:g}, though tilted to it: take more."

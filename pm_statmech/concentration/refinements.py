@@ -12,7 +12,7 @@ Int. Statist. Rev. 55, 37-48, for lattices.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor
@@ -20,27 +20,28 @@ import pytensor.tensor as pt
 from scipy.special import log_ndtr
 
 from pm_statmech.concentration.cumulants import rate_function
-from pm_statmech.concentration.lattice_sums import first_above
+from pm_statmech.concentration.lattice_sums import first_above, whole_number
 from pm_statmech.concentration.laws import numbers_of
 from pm_statmech.concentration.named_laws import law_of
 from pm_statmech.concentration.tilts import slopes
 from pm_statmech.errors import CumulantError
 
-# below this many standard deviations from the mean the two terms cancel
-NEAR = 1e-4
+# below as many standard deviations of one draw from the mean two terms cancel
+NEAR = 1e-3
 
 
 class _Saddle(NamedTuple):
-    """Rate, tilt, K'' and K''' at the tilt, of a mean."""
+    """Rate, tilt, K'' and the third and fourth cumulants over K'', at the tilt of a mean."""
 
     rate: float
     tilt: float
     curvature: float
     third: float
+    fourth: float
 
 
 def _saddle(law, mean: float) -> _Saddle:
-    low, high = (float(v) for v in numbers_of(*law.support))
+    low, high = ends_of(law)
     if not low < mean < high:
         raise CumulantError(
             f"a mean of {mean:g} is not inside the support {low:g} to {high:g} of {law.name}, "
@@ -48,18 +49,38 @@ def _saddle(law, mean: float) -> _Saddle:
         )
     found = rate_function(law, mean)
     rate, t = (float(v) for v in numbers_of(found.value, found.tilt))
-    at = pt.constant(t)
+    at: Any = pt.constant(t)
     _, curvature = slopes(law.cumulant, at)
-    third = pytensor.grad(curvature, at)
-    return _Saddle(rate, t, *(float(v) for v in numbers_of(curvature, third)))
+    third: Any = pytensor.grad(curvature, at)
+    fourth: Any = pytensor.grad(third, at)
+    two, three, four = (float(v) for v in numbers_of(curvature, third, fourth))
+    return _Saddle(rate, t, two, three / two, four / two)
+
+
+def ends_of(law) -> tuple[float, float]:
+    """Ends of the support of one law.
+
+    Raises
+    ------
+    CumulantError
+        arrays of parameters, or random ones.
+    """
+    ends = numbers_of(*law.support)
+    vectors = [v.ndim - (law.name == "Categorical") for v in numbers_of(*law.parameters)]
+    if any(v.ndim for v in ends) or max(vectors, default=0) > 0:
+        raise CumulantError(
+            f"{law.name} has arrays of parameters, where a probability is of one law: take one."
+        )
+    return float(ends[0]), float(ends[1])
 
 
 def _on_lattice(law, n: int, threshold: float) -> float:
     """The first value of a mean at or above a threshold."""
+    whole_number(n, threshold)
     if law.span == 0.0:
         return threshold
-    low = float(numbers_of(law.support[0])[0])
-    return low + law.span * first_above(n, low, law.span, threshold) / n
+    origin = ends_of(law)[0] if law.origin is None else law.origin
+    return origin + law.span * first_above(n, origin, law.span, threshold) / n
 
 
 def bahadur_rao(dist, *, n: int, threshold: float) -> float:
@@ -90,7 +111,10 @@ def bahadur_rao(dist, *, n: int, threshold: float) -> float:
     -20.2842027
     """
     law = law_of(dist)
-    saddle = _saddle(law, _on_lattice(law, n, threshold))
+    x = _on_lattice(law, n, threshold)
+    if x == ends_of(law)[1]:
+        return _all_at_the_end(law, n)
+    saddle = _saddle(law, x)
     if not saddle.tilt > 0:
         raise CumulantError(
             f"threshold = {threshold:g} is not above the mean, where the refinement does not hold: "
@@ -120,7 +144,7 @@ def saddlepoint_density(dist, *, n: int, mean: float) -> float:
     >>> round(saddlepoint_density(pm.Normal.dist(0, 1), n=4, mean=1.0), 6)
     -2.225791
     """
-    law = law_of(dist)
+    law, n = law_of(dist), whole_number(n, mean)
     saddle = _saddle(law, mean)
     cell = np.log(law.span / n) if law.span else 0.0
     return float(0.5 * np.log(n / (2 * np.pi * saddle.curvature)) - n * saddle.rate + cell)
@@ -148,17 +172,28 @@ def saddlepoint_tail(dist, *, n: int, threshold: float) -> float:
     """
     law = law_of(dist)
     x = _on_lattice(law, n, threshold)
+    if x == ends_of(law)[1]:
+        return _all_at_the_end(law, n)
     saddle = _saddle(law, x)
     t, d = saddle.tilt, law.span
-    w = float(np.sign(t) * np.sqrt(2 * n * max(saddle.rate, 0.0)))
-    u = (-np.expm1(-t * d) / d if d else t) * np.sqrt(n * saddle.curvature)
-    log_phi = -0.5 * w**2 - 0.5 * np.log(2 * np.pi)
-    if abs(w) < NEAR:
-        # the limit of 1/u - 1/w at the mean
-        gap = -saddle.third / (6 * saddle.curvature**1.5 * np.sqrt(n))
-        gap += d / (2 * np.sqrt(n * saddle.curvature))
+    scale = np.sqrt(n * saddle.curvature)
+    u = t * scale
+    if abs(t) * np.sqrt(saddle.curvature) < NEAR:
+        # both terms cancel at the mean: their series in t
+        w = u * np.sqrt(1 - t * saddle.third / 3 + t**2 * saddle.fourth / 12)
+        gap = -(saddle.third / 6 + t * (saddle.third**2 - saddle.fourth) / 24) / scale
     else:
+        w = float(np.sign(t) * np.sqrt(2 * n * saddle.rate))
         gap = 1 / u - 1 / w
-    # both terms relative to phi, by Mills' ratio
-    ratio = np.exp(log_ndtr(-w) - log_phi)
-    return float(log_phi + np.log(ratio + gap))
+    if d:
+        td = t * d
+        near = td / 12 + 0.5
+        gap += d * (near if abs(td) < 1e-3 else 1 / -np.expm1(-td) - 1 / td) / scale
+    # both terms relative to the first, which does not overflow below the mean
+    ratio = np.exp(-0.5 * w**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(-w))
+    return float(log_ndtr(-w) + np.log1p(gap * ratio))
+
+
+def _all_at_the_end(law, n: int) -> float:
+    """Log probability that all n draws are at the upper end."""
+    return -n * float(numbers_of(law.edges[1])[0])

@@ -140,6 +140,8 @@ def mixed_responses(family: Family, eta, *, held: Sequence[int]) -> MixedRespons
     b = np.unique(np.asarray(held, dtype=int))
     if len(b) == 0 or len(b) == len(C) or np.any(b < 0) or np.any(b >= len(C)):
         raise FamilyError(f"held = {list(held)} of {len(C)} statistics: some, and not all.")
+    if np.linalg.matrix_rank(C[np.ix_(b, b)]) < len(b):
+        raise FamilyError(f"held = {list(held)}: some of these statistics follow from the others.")
     a = np.setdiff1d(np.arange(len(C)), b)
     across = np.linalg.solve(C[np.ix_(b, b)], C[np.ix_(b, a)])
     return MixedResponses(C[np.ix_(a, a)] - C[np.ix_(a, b)] @ across, across.T, -across)

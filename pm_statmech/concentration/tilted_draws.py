@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import expit, ndtr, ndtri
+from scipy.special import expit, log_ndtr, ndtri_exp
 
 from pm_statmech.concentration.laws import Atoms, CompoundSum, in_double, numbers_of
 from pm_statmech.concentration.named_laws import law_of
@@ -124,7 +124,7 @@ def _uniform(low, high) -> Sums:
 def _half_normal(shift, sigma) -> Sums:
     def draw(rng, t, size):
         z = sigma * t
-        return shift + sigma * (z - ndtri(rng.random(size) * ndtr(z)))
+        return shift + sigma * (z - ndtri_exp(np.log(rng.random(size)) + log_ndtr(z)))
 
     return _added(draw)
 

@@ -36,7 +36,7 @@ CLOSE = 1e-9
 # of a slope, relative to how far it is from where the search began, and to what rounds
 MET, ROUNDING = 1e-6, 1e-12
 # raise this when the compiled code changes: the disk cache knows nothing of it
-VERSION = 1
+VERSION = 2
 
 
 def slopes(function: Callable, t):
@@ -46,12 +46,13 @@ def slopes(function: Callable, t):
 
 
 @njit(cache=True, error_model="numpy")
-def advance(t, a, b, last, x, start, slope, curvature):
+def advance(t, a, b, last, x, start, value, slope, curvature):
     """Move all t (n,) and their brackets (a, b), in place; whether all have arrived."""
     arrived = True
     for i in range(len(t)):
         gap = slope[i] - x[i]
-        lost = not np.isfinite(gap)
+        # beyond its domain a function may be NaN and have slopes all the same
+        lost = not (np.isfinite(gap) and np.isfinite(value[i]) and curvature[i] >= 0.0)
         if (t[i] > start[i]) if lost else (gap > 0.0):
             b[i], direction = t[i], -1.0
         else:
@@ -80,11 +81,11 @@ class TiltSearch(Op):
     Parameters
     ----------
     t, parameters
-        inputs of the inner graph; derivatives : its outputs f'(t) and f''(t) (n,).
+        inputs of the inner graph; outputs : f(t), f'(t) and f''(t) (n,).
     """
 
-    def __init__(self, t, parameters, derivatives) -> None:
-        self.inputs, self.derivatives = [t, *parameters], list(derivatives)
+    def __init__(self, t, parameters, outputs) -> None:
+        self.inputs, self.outputs = [t, *parameters], list(outputs)
         self._function = None
 
     def make_node(self, x, low, high, start, *parameters):
@@ -95,7 +96,7 @@ class TiltSearch(Op):
         """Evaluate outside numba."""
         if self._function is None:
             self._function = pytensor.function(
-                self.inputs, self.derivatives, mode=PLAIN, on_unused_input="ignore"
+                self.inputs, self.outputs, mode=PLAIN, on_unused_input="ignore"
             )
         x, low, high, start, *parameters = inputs
         t, a, b = (np.array(v, dtype=np.float64) for v in (start, low, high))
@@ -122,7 +123,7 @@ class TiltSearch(Op):
 @register_funcify_and_cache_key(TiltSearch)
 def _numba_tilt_search(op, node, **kwargs):
     function = pytensor.function(
-        op.inputs, op.derivatives, mode="NUMBA", on_unused_input="ignore", trust_input=True
+        op.inputs, op.outputs, mode="NUMBA", on_unused_input="ignore", trust_input=True
     )
     names = ", ".join(f"p{k}" for k in range(len(op.inputs) - 1))
     source = "\n".join(
@@ -132,8 +133,8 @@ def _numba_tilt_search(op, node, **kwargs):
             "    t, a, b = start.copy(), low.copy(), high.copy()",
             "    last = np.full(len(t), np.inf)",
             f"    for _ in range({MOST_STEPS}):",
-            f"        slope, curvature = kernel(t.copy(), {names})",
-            "        if advance(t, a, b, last, x, start, slope, curvature):",
+            f"        value, slope, curvature = kernel(t.copy(), {names})",
+            "        if advance(t, a, b, last, x, start, value, slope, curvature):",
             "            break",
             "    return t",
         ]
@@ -175,12 +176,16 @@ def solve_slope(function: Callable, x, low, high):
 
     t = pt.vector("t", dtype="float64")
     shape = full.shape
-    derivatives = slopes(lambda v: function(pt.reshape(v, shape, ndim=full.ndim)), t)
-    parameters = _frontier(derivatives, t)
+
+    def flat(v):
+        return pt.flatten(function(pt.reshape(v, shape, ndim=full.ndim)))
+
+    outputs = [flat(t), *slopes(flat, t)]
+    parameters = _frontier(outputs, t)
     inner = [v.type() for v in parameters]
     if parameters:
-        derivatives = graph_replace(list(derivatives), dict(zip(parameters, inner, strict=True)))
-    search = TiltSearch(t, inner, derivatives)
+        outputs = graph_replace(outputs, dict(zip(parameters, inner, strict=True)))
+    search = TiltSearch(t, inner, outputs)
     vectors = [disconnected_grad(pt.flatten(v)) for v in (x, low, high, start)]
     found = search(*vectors, *(disconnected_grad(v) for v in parameters))
     t0 = disconnected_grad(pt.reshape(found, shape, ndim=full.ndim))

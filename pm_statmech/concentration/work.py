@@ -19,6 +19,7 @@ Sources: Jarzynski (1997), Phys. Rev. Lett. 78, 2690-2693; Crooks (1999), Phys. 
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ import pytensor.tensor as pt
 from scipy.special import logsumexp
 
 from pm_statmech.bridges import bennett_ratio
-from pm_statmech.errors import FamilyError
+from pm_statmech.errors import ConvergenceWarning, FamilyError
 from pm_statmech.exponential_family import Family
 
 
@@ -198,7 +199,18 @@ def crooks(forward, reverse) -> Crooks:
     Parameters
     ----------
     forward, reverse
-        (draws,) W of each direction, in units of kT, independent.
+        (draws,) W of each direction, in units of kT, independent. That of the reverse change is
+        the work done in it, of its own sign: over the same energy difference as a gain.
+
+    Raises
+    ------
+    FamilyError
+        fewer than two draws, NaN, or work that is always the same.
+
+    Notes
+    -----
+    Where forward work and minus the reverse work do not overlap the slope is NaN, and a
+    `ConvergenceWarning` says so.
 
     Examples
     --------
@@ -212,8 +224,23 @@ def crooks(forward, reverse) -> Crooks:
     from statsmodels.api import Logit
 
     f, r = (np.asarray(v, dtype=np.float64).ravel() for v in (forward, reverse))
+    if min(len(f), len(r)) < 2 or np.any(np.isnan(f)) or np.any(np.isnan(r)):
+        raise FamilyError("work is NaN, or there are fewer than two draws of it in a direction.")
+    if min(np.ptp(f), np.ptp(r)) == 0:
+        raise FamilyError(
+            "all work is the same: the changes lead nowhere, or the draws are one and the same."
+        )
     value, hot, cold = bennett_ratio(-f, r)
     variance = np.var(hot, ddof=1) / len(f) + np.var(cold, ddof=1) / len(r)
+    if np.min(f) >= np.max(-r) or np.max(f) <= np.min(-r):
+        warnings.warn(
+            f"forward work, {np.min(f):.3g} to {np.max(f):.3g}, and minus the reverse work, "
+            f"{np.min(-r):.3g} to {np.max(-r):.3g}, do not overlap: no difference can be read off. "
+            "Take smaller steps; or is the reverse work negated already?",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+        return Crooks(-value, float(np.sqrt(variance)), np.nan, np.nan)
     is_forward = np.append(np.ones(len(f)), np.zeros(len(r)))
     work = np.append(f, -r)
     design = np.column_stack([np.ones(len(work)), work])

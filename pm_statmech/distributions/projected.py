@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 from pymc.pytensorf import compile as compile_with_seed
 
 from pm_statmech.distributions.exponential import ExponentialFamily
+from pm_statmech.errors import ProjectionError
 from pm_statmech.exponential_family import Family
 from pm_statmech.log_partition.table import Table
 from pm_statmech.supports import Finite
@@ -39,23 +39,37 @@ class _LogBase(_LookedUp):
         return super().__call__(x)[0]
 
 
-def variable_of(projection: Projection, name: str | None):
-    """A variable of a model, or without a name an unnamed one, of a projection's probabilities."""
+def variable_of(projection: Projection, name: str | None, **kwargs):
+    """A variable of a model, or without a name an unnamed one, of a projection's probabilities.
+
+    Raises
+    ------
+    ProjectionError
+        points that are not different integers.
+    """
     there = projection.support
     points = projection.points[there]
-    are_integers = points.ndim == 1 and np.array_equal(points, np.round(points))
-    if not are_integers or len(np.unique(points)) < len(points):
-        p = projection.probabilities
-        return pm.Categorical.dist(p) if name is None else pm.Categorical(name, p)
+    if (
+        points.ndim != 1
+        or not np.array_equal(points, np.round(points))
+        or len(np.unique(points)) < len(points)
+    ):
+        raise ProjectionError(
+            "the points are not different integers, and a PyMC variable of them would be one of "
+            "their numbers 0, 1, ...: take i = pm.Categorical(name, projection.probabilities), and "
+            "projection.points[i] for the state."
+        )
     states = points.astype(np.int64)
     eta, support = projection.natural_parameters, Finite(states)
     statistics = _LookedUp(states, projection.statistics[there])
     log_base = _LogBase(states, np.log(projection.base[there]))
     if name is None:
         return ExponentialFamily.dist(
-            eta, statistics=statistics, support=support, log_base=log_base
+            eta, statistics=statistics, support=support, log_base=log_base, **kwargs
         )
-    return ExponentialFamily(name, eta, statistics=statistics, support=support, log_base=log_base)
+    return ExponentialFamily(
+        name, eta, statistics=statistics, support=support, log_base=log_base, **kwargs
+    )
 
 
 def statistics_sampler(family: Family, draws: int, random_seed) -> Callable:

@@ -435,6 +435,8 @@ def test_conditional_laws_converge_like_one_over_n():
             CumulantError, "random variables",
         ),
         (lambda: co.bahadur_rao(DIE, n=10, threshold=3.0), CumulantError, "not above the mean"),
+        (lambda: co.rate_function(pm.Poisson, 3), CumulantError, "Poisson is no distribution with"),
+        (lambda: co.gibbs_conditioning([1, 2], n=3, threshold=2), CumulantError, "Atoms"),
         (lambda: co.Atoms([1.0]), CumulantError, "one point"),
         (lambda: co.Atoms([1.0, 2.0], [1.0, -1.0]), CumulantError, "not probabilities"),
         (

@@ -161,10 +161,14 @@ def test_projections_become_pymc_variables():
         found.probabilities * (1 - found.probabilities) / 4000
     )
     assert np.max(np.abs(z)) < 5.5
-    # of no integers, the numbers of the states
-    found = co.i_projection([0.5, 1.5, 4.0], statistics=lambda x: [x], moments=[2.0])
-    got = pm.logp(found.to_pymc(), [0, 1, 2]).eval(mode="FAST_COMPILE")
-    np.testing.assert_allclose(got, np.log(found.probabilities), rtol=1e-12)
+    with pm.Model() as model:
+        found.to_pymc("y", observed=[5, 5, 7])
+    logp = float(model.compile_logp(mode="FAST_COMPILE")({}))
+    assert logp == pytest.approx(2 * log_p[2] + log_p[3], rel=1e-12)
+    # numbers of states would pass for states
+    halves = co.i_projection([0.5, 1.5, 4.0], statistics=lambda x: [x], moments=[2.0])
+    with pytest.raises(ProjectionError, match=r"pm\.Categorical"):
+        halves.to_pymc()
 
 
 def test_record_of_proportional_fitting():
@@ -195,6 +199,12 @@ def test_fitting_is_the_projection_on_all_margins():
     assert found.relative_entropy == pytest.approx(projected.relative_entropy, rel=1e-9)
 
 
+def test_the_order_of_axes_is_that_of_the_key():
+    margin = np.array([[10, 1.0], [2, 7]])
+    found = co.iterative_proportional_fitting(np.ones((2, 2, 2)), {(1, 0): margin})
+    np.testing.assert_allclose(found.table.sum(axis=2), margin.T)
+
+
 def test_fitting_says_when_it_cannot():
     # zeros of the first table leave no table with these margins
     with pytest.warns(ConvergenceWarning, match="did not converge: after .* sweeps"):
@@ -211,6 +221,11 @@ def test_fitting_says_when_it_cannot():
         )
     with pytest.raises(ProjectionError, match=r"entry \(0,\) is to be 0.5"):
         co.iterative_proportional_fitting([[0, 0], [1, 1]], {0: [0.5, 0.5]})
+    for axes in (2, -1, 0.7, (0, 0), "rows"):
+        with pytest.raises(ProjectionError, match="axes are different numbers from 0 to 1"):
+            co.iterative_proportional_fitting(np.ones((2, 3)), {axes: [1, 1]})
+    with pytest.raises(ProjectionError, match="no margins"):
+        co.iterative_proportional_fitting(np.ones((2, 3)), [[1, 1]])
     with pytest.raises(ProjectionError, match="shape"):
         co.iterative_proportional_fitting(np.ones((2, 3)), {0: [1, 1, 1]})
 
@@ -228,9 +243,10 @@ def test_alternating_projections_reach_the_projection_on_all():
         FACES, statistics=T, lower=[4.5, -np.inf, 0.08], upper=[4.5, 0.3, np.inf]
     )
     np.testing.assert_allclose(found.probabilities, at_once.probabilities, atol=1e-9)
-    with pytest.warns(ConvergenceWarning, match="in all sets"):
+    # found out long before the last cycle
+    with pytest.warns(ConvergenceWarning, match=r"last of \d\d? cycles .* in all sets"):
         co.alternating_projections(
-            FACES, cycles=30,
+            FACES,
             constraints=[{"statistics": MEAN, "moments": [mean]} for mean in (4.5, 4.0)],
         )  # fmt: skip
 

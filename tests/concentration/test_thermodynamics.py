@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 import pm_statmech as pms
 from pm_statmech import concentration as co
-from pm_statmech.errors import FamilyError, NetworkError
+from pm_statmech.errors import ConvergenceWarning, FamilyError, NetworkError
 from tests.conftest import CONCENTRATION, RECORDS, WORK, within
 
 SPRING = pms.Family(lambda x: [-(x**2) / 2], pms.Interval(-np.inf, np.inf))
@@ -159,6 +159,13 @@ def test_simulated_work_obeys_jarzynski_and_crooks(family):
     assert abs(wrong.slope - 1) > 5.5 * wrong.slope_mcse
 
 
+def test_work_that_does_not_overlap_is_said():
+    drawn = co.simulate_work(DIE, [[0.0], [0.5]], draws=500, random_seed=1)
+    with pytest.warns(ConvergenceWarning, match="negated already"):
+        found = co.crooks(drawn.forward, -drawn.reverse)
+    assert np.isnan(found.slope)
+
+
 def test_geodesics_in_closed_form():
     # probabilities lie on a sphere of radius 2
     family = pms.Family(lambda x: [pt.eq(x, 1) * 1.0, pt.eq(x, 2) * 1.0], pms.Integers(0, 2))
@@ -222,6 +229,7 @@ def test_bounds_hold_for_random_spins_of_several_parts():
         (lambda: co.change(SPRING, [[1.0]]), FamilyError, "from the first to the last"),
         (lambda: co.change(SPRING, [[1.0], [-1.0]]), FamilyError, "no distribution"),
         (lambda: co.jarzynski([1.0, np.nan]), FamilyError, "NaN"),
+        (lambda: co.crooks([1.0, np.nan], [1.0, 2.0]), FamilyError, "NaN"),
     ],
 )
 def test_mistakes(call, error, match):
