@@ -20,7 +20,7 @@ import pytensor.tensor as pt
 
 from pm_statmech.concentration.laws import INF, Law, is_known, numbers_of
 from pm_statmech.concentration.named_laws import law_of
-from pm_statmech.concentration.tilts import slopes, solve_slope
+from pm_statmech.concentration.tilts import slopes, solve_slope, start_between
 from pm_statmech.errors import CumulantError
 from pm_statmech.exponential_family import Family
 
@@ -119,11 +119,11 @@ def _checked(function, t, x, domain, name: str):
     if np.all(np.isfinite(found)):
         return pt.constant(found)
     value = wanted[np.isnan(found)].ravel()[0]
-    ends = np.array([float(np.max(v)) for v in numbers_of(*domain)])
+    function_of_one = function(start_between(*(_double(v) for v in domain))).type.ndim == 0
     # a hair inside, where a slope that is finite stays finite
-    for end, sign in zip(ends, (-1.0, 1.0), strict=True):
-        if np.isfinite(end):
-            slope = _slope_near(function, end, sign)
+    for end, sign in zip(numbers_of(*domain), (-1.0, 1.0), strict=True):
+        if function_of_one and np.isfinite(end):
+            slope = _slope_near(function, float(end), sign)
             if np.isfinite(slope) and sign * (value - slope) > 0:
                 raise CumulantError(
                     f"{name} is not steep: its slope is {slope:.6g} at t = {end:.6g}, beyond which "
@@ -139,9 +139,8 @@ def _checked(function, t, x, domain, name: str):
 def _slope_near(function, end: float, sign: float) -> float:
     """Limit of the slope at a finite end, infinite where it grows without bound."""
     distance = max(abs(end), 1.0) * np.array([1e-4, 1e-6, 1e-8, 1e-10])
-    slope, _ = slopes(function, t := pt.constant(end - sign * distance))
-    [found] = numbers_of(slope)
-    del t
+    near = pt.constant(end - sign * distance)
+    [found] = numbers_of(slopes(function, near)[0])
     if not np.all(np.isfinite(found)):
         return INF
     # a slope that grows with a power of the distance to the end multiplies, or at least keeps
@@ -198,8 +197,10 @@ def rate_function(dist, x) -> RateFunction:
     """
     law, x = law_of(dist), _double(x)
     (low, high), (at_low, at_high) = law.support, law.edges
+    # of the shape that x and the parameters have together
+    x = x + pt.zeros_like(law.cumulant(pt.zeros_like(x)))
     inside = pt.gt(x, low) & pt.lt(x, high)
-    mean, _ = slopes(law.cumulant, _double(0.0 * x))
+    mean, _ = slopes(law.cumulant, pt.zeros_like(x))
     safe = pt.switch(inside, x, mean)
     t = tilt_of(law, safe)
     value = t * safe - law.cumulant(t)

@@ -4,6 +4,7 @@ from math import comb
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 import pytest
 from scipy.special import logsumexp
@@ -295,3 +296,18 @@ def test_sums_of_logs_of_types():
     assert logsumexp(co.log_type_probability(co.all_types(6, 3), [0.2, 0.3, 0.5])) == pytest.approx(
         0, abs=1e-13
     )
+
+
+def test_arrays_of_parameters_and_of_means_together():
+    scale, x = np.array([[1.0], [2.0]]), np.array([-1.0, 0.5, 3.0])
+    found = value(co.rate_function(pm.HalfNormal.dist(scale), x).value)
+    assert found.shape == (2, 3)
+    assert np.all(found[:, 0] == np.inf)
+    one = value(co.rate_function(pm.HalfNormal.dist(2.0), 3.0).value)
+    assert found[1, 2] == pytest.approx(float(one), rel=1e-12)
+    sigma = pt.dvector("sigma")
+    rates = co.rate_function(pm.HalfNormal.dist(sigma), 0.5).value
+    slope = pytensor.grad(pt.sum(rates), sigma).eval({sigma: [1.0, 2.0]}, mode="FAST_COMPILE")
+    h = 1e-6
+    ends = [rates.eval({sigma: np.array([1.0 + s, 2.0 + s])}, mode="FAST_COMPILE") for s in (h, -h)]
+    np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * h), rtol=1e-6)
