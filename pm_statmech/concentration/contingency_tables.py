@@ -58,9 +58,8 @@ def _checked_margins(table, margins) -> list[tuple[tuple[int, ...], np.ndarray]]
     found = []
     for axes, target in margins.items():
         named = axes if isinstance(axes, tuple) else (axes,)
-        if not all(isinstance(a, int | np.integer) and 0 <= a < table.ndim for a in named) or len(
-            set(named)
-        ) < len(named):
+        are_axes = all(isinstance(a, int | np.integer) and 0 <= a < table.ndim for a in named)
+        if not are_axes or len(set(named)) < len(named):
             raise ProjectionError(
                 f"a margin over axes {axes!r} of a table with {table.ndim}: axes are different "
                 f"numbers from 0 to {table.ndim - 1}, alone or in a tuple. Labels are ignored."
@@ -209,8 +208,7 @@ def alternating_projections(
     .. math:: p_{k + 1} = \arg\min_{p \in E_{k \bmod m}} \mathrm{KL}(p, p_k c_k)
 
     with Dykstra's corrections c, which undo what a set of inequalities did before it is met again;
-    sets of equalities need none.
-    Converges to the projection on all of them together.
+    sets of equalities need none. Converges to the projection on all of them together.
 
     Parameters
     ----------

@@ -55,6 +55,16 @@ def stein_exponent(p, q) -> float:
     return float(relative_entropy(p, q))
 
 
+def _of_the_same_states(p, q) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities (K,) of both, and where they are positive (K,)."""
+    p, q = probabilities_of(p), probabilities_of(q)
+    if p.shape != q.shape or np.any((p > 0) != (q > 0)):
+        raise ProjectionError(
+            "p and q are positive at different states: one draw may tell them apart."
+        )
+    return p, q, p > 0
+
+
 def hoeffding_exponents(p, q, *, false_alarm: float) -> ErrorExponents:
     r"""Largest exponent of misses where false alarms fall at a given rate.
 
@@ -77,12 +87,7 @@ def hoeffding_exponents(p, q, *, false_alarm: float) -> ErrorExponents:
     >>> round(found.miss, 6), round(found.exponent, 6)
     (0.146184, 0.488901)
     """
-    p, q = probabilities_of(p), probabilities_of(q)
-    if p.shape != q.shape or np.any((p > 0) != (q > 0)):
-        raise ProjectionError(
-            "p and q are positive at different states: one draw may tell them apart."
-        )
-    there = p > 0
+    p, q, there = _of_the_same_states(p, q)
     a, b = np.log(p[there]), np.log(q[there])
     most = float(relative_entropy(q, p))
     if not 0 <= false_alarm <= most:
@@ -126,12 +131,7 @@ def likelihood_ratio_errors(p, q, *, n: int, threshold: float = 0.0) -> Decision
     >>> round(found.log_false_alarm / 100, 3), round(found.log_miss / 100, 3)
     (-0.169, -0.178)
     """
-    p, q = probabilities_of(p), probabilities_of(q)
-    if p.shape != q.shape or np.any((p > 0) != (q > 0)):
-        raise ProjectionError(
-            "p and q are positive at different states: one draw may tell them apart."
-        )
-    there = p > 0
+    p, q, there = _of_the_same_states(p, q)
     p, q = p[there], q[there]
     counts = all_types(n, len(p))
     ratios = np.log(q / p)

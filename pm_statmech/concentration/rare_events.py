@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pytensor.tensor as pt
 from scipy.special import logsumexp
 
 from pm_statmech.concentration.cumulants import cumulant, rate_function
@@ -129,7 +130,5 @@ def _tail(dist, n: int, threshold: float, draws: int, random_seed, sign: float) 
 
 
 def _mean(law) -> float:
-    import pytensor.tensor as pt
-
     [mean] = numbers_of(slopes(law.cumulant, pt.constant(0.0))[0])
     return float(mean)

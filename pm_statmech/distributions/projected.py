@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 from pymc.pytensorf import compile as compile_with_seed
 
 from pm_statmech.distributions.exponential import ExponentialFamily
 from pm_statmech.errors import ProjectionError
 from pm_statmech.exponential_family import Family
-from pm_statmech.log_partition.table import Table
+from pm_statmech.log_partition.table import Table, evaluator
 from pm_statmech.supports import Finite
 
 if TYPE_CHECKING:
@@ -90,10 +89,9 @@ def statistics_sampler(family: Family, draws: int, random_seed) -> Callable:
         shape=(draws, *family.support.shape),
     )  # fmt: skip
     draw = compile_with_seed([eta], x, random_seed=int(rng.integers(2**31)))
-    state = pt.tensor("state", shape=(None, *family.support.shape), dtype="float64")
-    statistics = pytensor.function([state], family._statistics_at(state)[..., :-1])
+    evaluate = evaluator(family.statistics, family.log_base, family.support)
 
     def from_family(eta: np.ndarray) -> np.ndarray:
-        return statistics(np.asarray(draw(eta), dtype=np.float64))
+        return evaluate(np.asarray(draw(eta), dtype=np.float64))[0]
 
     return from_family
