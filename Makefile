@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv quickstart test check docs bench clean
+.PHONY: venv quickstart test test-all check docs bench clean
 
 venv: .venv/installed
 
@@ -21,7 +21,10 @@ quickstart: .venv/installed
 
 # compiling is most of what the tests do, and at this level of optimisation takes a fifth less
 test: .venv/installed
-	NUMBA_OPT=1 MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadgroup
+	NUMBA_OPT=1 MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not exhaustive"
+
+test-all: .venv/installed
+	MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv/installed
 	$(BIN)/ruff check .

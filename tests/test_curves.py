@@ -121,7 +121,9 @@ def _untempered():
     pm.Bernoulli("y", logit_p=2.0 * s, observed=np.ones(6, dtype=int))
 
 
-@pytest.mark.parametrize("make", [_batch, _potential, _untempered])
+@pytest.mark.parametrize(
+    "make", [pytest.param(_batch, marks=pytest.mark.exhaustive), _potential, _untempered]
+)
 def test_runs_whose_log_z_is_of_more_than_the_network(make):
     with pm.Model():
         make()

@@ -72,8 +72,9 @@ def two_layers():
 
 
 BUILDERS = [
-    coupled_spins, gamma_by_quadrature, counts, largest_entropy, largest_entropy_on_a_table,
-    directions, labels_on_a_ring, a_torus, two_layers,
+    coupled_spins, gamma_by_quadrature, counts, two_layers,
+    *(pytest.param(build, marks=pytest.mark.exhaustive) for build in (
+        largest_entropy, largest_entropy_on_a_table, directions, labels_on_a_ring, a_torus)),
 ]  # fmt: skip
 
 

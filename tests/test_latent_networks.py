@@ -81,9 +81,12 @@ def two_networks():
     return ["y", "s"]
 
 
-MODELS = [tempered_spins, tempered_labels_given_data, labels_and_data_tempered_together,
-          spins_under_noise, labels_under_a_loss,
-          states_that_data_exclude, probabilities_that_fail_at_one_node, two_networks]  # fmt: skip
+MODELS = [
+    tempered_spins, tempered_labels_given_data, labels_and_data_tempered_together,
+    spins_under_noise, states_that_data_exclude,
+    *(pytest.param(make, marks=pytest.mark.exhaustive) for make in (
+        labels_under_a_loss, probabilities_that_fail_at_one_node, two_networks)),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda f: f.__name__)
@@ -149,8 +152,11 @@ def several_rows():
 
 @pytest.mark.parametrize(
     "make",
-    [sums_of_neighbours, a_sum_over_all, another_network_in_its_field, a_condition_on_all_nodes,
-     several_rows],
+    [
+        sums_of_neighbours,
+        *(pytest.param(make, marks=pytest.mark.exhaustive) for make in (
+            a_sum_over_all, another_network_in_its_field, a_condition_on_all_nodes, several_rows)),
+    ],
     ids=lambda f: f.__name__,
 )  # fmt: skip
 def test_elsewhere_nodes_move_one_by_one(make):

@@ -37,7 +37,10 @@ def by_conditionals(x, J, h):
     return total
 
 
-@pytest.mark.parametrize("graph", [RING, nx.star_graph(12), nx.grid_2d_graph(3, 4)])
+@pytest.mark.parametrize(
+    "graph",
+    [RING, nx.star_graph(12), pytest.param(nx.grid_2d_graph(3, 4), marks=pytest.mark.exhaustive)],
+)
 def test_pseudo_likelihood_is_the_product_of_conditionals(graph):
     n, m = graph.number_of_nodes(), graph.number_of_edges()
     J, h = RNG.normal(size=m), RNG.normal(size=n)

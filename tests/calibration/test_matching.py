@@ -102,6 +102,7 @@ def test_a_true_likelihood_has_beta_one():
     assert pms.calibration.information_matching(wrong).beta == pytest.approx(0.5, rel=0.1)
 
 
+@pytest.mark.exhaustive
 def test_errors_are_those_of_other_data_sets():
     z = []
     for seed in range(16):

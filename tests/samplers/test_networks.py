@@ -150,6 +150,7 @@ def test_an_inner_chain_that_is_too_short_is_flagged(torus_model):
     assert float(dt.posterior["beta"].std()) > 1.5 * record["sd"]
 
 
+@pytest.mark.exhaustive
 def test_couplings_and_fields_by_exchange():
     """Several parameters, rows of data, and other terms of the model, against the exact one."""
     rng = np.random.default_rng(4)
