@@ -153,6 +153,7 @@ def test_derivatives_of_penalised_fits(family):
                 assert gradient[i] == pytest.approx(slope, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.exhaustive
 def test_native_code_is_of_its_own_support():
     """The same statistics between other ends, which a cache on disk must tell apart."""
     mean = pt.dvector("mean")

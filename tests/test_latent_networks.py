@@ -209,6 +209,7 @@ def test_heat_capacity_scan_against_all_states(J):
     assert np.max(np.abs(draws.mean((0, 1)) + mean) / error) > 11
 
 
+@pytest.mark.exhaustive
 def test_latent_labels_and_their_coupling_against_enumeration():
     y = np.array([1.3, 0.4, -0.2, -1.1])
     with pm.Model():
@@ -258,6 +259,7 @@ def test_steps_of_pymc_leave_impossible_states_out():
     assert np.all(np.abs(found - mean)[:3] <= 5.5 * np.sqrt((1 - mean[:3] ** 2) / 1000))
 
 
+@pytest.mark.exhaustive
 def test_dims_and_leaving_one_out():
     y = np.array([1, 0, 1, 1])
     with pm.Model(coords={"node": list("abcd")}):

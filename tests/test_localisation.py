@@ -54,6 +54,7 @@ def test_flat_directions_count_by_their_order(centre, near):
     assert abs(found.value - exact(centre[::-1], 1 / np.log(N))) > 5.5 * found.mcse
 
 
+@pytest.mark.exhaustive
 def test_regular_models_have_half_their_parameters():
     rng = np.random.default_rng(1)
     system = pms.solvable.gaussian_linear_model(

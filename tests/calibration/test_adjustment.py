@@ -113,6 +113,7 @@ def exact_sandwich():
     return inverse @ V @ inverse, inverse
 
 
+@pytest.mark.exhaustive
 def test_sandwich_of_a_pseudo_likelihood_is_the_exact_one():
     n = 20_000
     model = pseudo_model(rows_of_spins(n, 3))

@@ -85,6 +85,7 @@ def posterior_by_quadrature(counts, grid):
     return mean, np.sqrt(weights @ (grid - mean) ** 2)
 
 
+@pytest.mark.exhaustive
 def test_posterior_of_a_natural_parameter():
     y = np.array([0, 2, 5, 3, 4, 5, 1, 4, 5, 5, 3, 4])
     mean, sd = posterior_by_quadrature(np.bincount(y, minlength=6), np.linspace(-3, 4, 4001))

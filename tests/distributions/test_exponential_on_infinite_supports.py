@@ -109,6 +109,7 @@ def test_a_latent_variable_starts_inside_and_is_unconstrained(support, kind):
     assert np.isfinite(model.compile_logp(mode="FAST_COMPILE")(start))
 
 
+@pytest.mark.exhaustive
 def test_posterior_of_a_conway_maxwell_poisson_and_predictions():
     """Against the same posterior on a grid, which sums the terms itself."""
     y = np.random.default_rng(0).binomial(8, 0.6, size=30)

@@ -102,6 +102,7 @@ def test_draws(make, log_p, low, high):
     assert stats.kstest(drawn, lambda at: np.interp(at, x, other)).pvalue < 1e-7
 
 
+@pytest.mark.exhaustive
 def test_pymc_checks_the_densities():
     positive = Domain([0, 0.3, 1, 4, np.inf], "float64")
     check_logp(

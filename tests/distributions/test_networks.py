@@ -220,6 +220,7 @@ def test_means_of_batches():
     np.testing.assert_array_equal(value(mean(torus)), np.zeros((4, 4)))
 
 
+@pytest.mark.exhaustive
 def test_fields_of_lattices_by_shape_or_number():
     graph = nx.grid_2d_graph(2, 3)
     h = np.random.default_rng(0).normal(size=(4, 2, 3))

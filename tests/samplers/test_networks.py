@@ -321,6 +321,7 @@ def test_the_heat_bath_step_refuses():
             pms.HeatBathStep([several])
 
 
+@pytest.mark.exhaustive
 def test_a_latent_network_at_a_ladder_of_temperatures():
     """Spins whose bonds are tempered, against a listing of all states."""
     ring = nx.cycle_graph(4)

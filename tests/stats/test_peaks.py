@@ -61,6 +61,7 @@ def test_cumulants_against_the_sum_over_states():
         assert found.values[3] == pytest.approx(exact[3], rel=0.3)
 
 
+@pytest.mark.exhaustive
 def test_place_and_height_have_honest_errors():
     betas = np.linspace(0, 2, 21)
     z = []
