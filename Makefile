@@ -19,9 +19,8 @@ venv: .venv/installed
 quickstart: .venv/installed
 	MPLBACKEND=agg $(BIN)/python examples/quickstart.py
 
-# compiling is most of what the tests do, and at this level of optimisation takes a fifth less
 test: .venv/installed
-	NUMBA_OPT=1 MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not exhaustive"
+	MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not exhaustive"
 
 test-all: .venv/installed
 	MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadgroup
