@@ -11,6 +11,7 @@ ratio, the same deviance and the same loss. It draws ``three_roads.png``. Run it
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
 
@@ -46,12 +47,13 @@ def main() -> None:
     T, n = pairs(len(cities)), counts.sum()
     share = counts.ravel() / n
 
-    cells = dict(
-        zip(("city", "smoking", "cancer"), np.indices(counts.shape).reshape(3, -1), strict=True)
+    city, smoking, cancer = np.indices(counts.shape).reshape(3, -1)
+    cells = pd.DataFrame(
+        {"count": counts.ravel(), "city": city, "smoking": smoking, "cancer": cancer}
     )
     likelihood = smf.glm(
-        "count ~ C(city) * smoking + C(city) * cancer + smoking * cancer",
-        {"count": counts.ravel(), **cells}, family=sm.families.Poisson(),
+        "count ~ C(city) * smoking + C(city) * cancer + smoking * cancer", cells,
+        family=sm.families.Poisson(),
     ).fit(tol=1e-14)  # fmt: skip
     margins = {(0, 1): counts.sum(2), (0, 2): counts.sum(1), (1, 2): counts.sum(0)}
     entropy = co.iterative_proportional_fitting(np.ones_like(counts), margins, tolerance=1e-14)
