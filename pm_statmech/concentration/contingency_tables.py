@@ -145,15 +145,19 @@ def iterative_proportional_fitting(
         raise ProjectionError("the table or its margins are 0 everywhere.")
     p = first * (total / np.sum(first))
     best, since, residual, sweep = np.inf, 0, np.inf, 0
+    # of all factors that a margin's entries had, whose means are the relative entropy
+    logs = [np.zeros_like(target) for _, target in found]
     for sweep in range(1, sweeps + 1):
         residual = 0.0
-        for summed, target in found:
+        for log_factor, (summed, target) in zip(logs, found, strict=True):
             margin = np.sum(p, axis=summed, keepdims=True)
             residual = max(residual, float(np.max(np.abs(margin - target))) / total)
             if sweep == 1:
                 _check_positive(margin, target, summed)
             with np.errstate(divide="ignore", invalid="ignore"):
-                p *= np.where(target > 0, target / margin, 0.0)
+                factor = np.where(target > 0, target / margin, 0.0)
+                log_factor += np.log(factor)
+            p *= factor
         if residual <= tolerance:
             break
         best, since = (residual, 0) if residual < 0.99 * best else (best, since + 1)
@@ -168,7 +172,11 @@ def iterative_proportional_fitting(
             ConvergenceWarning,
             stacklevel=2,
         )
-    least = float(relative_entropy(p.ravel(), first.ravel())) if np.isfinite(residual) else np.nan
+    least = 0.0
+    for log_factor, (summed, _) in zip(logs, found, strict=True):
+        margin = np.sum(p, axis=summed, keepdims=True)
+        least += float(np.sum(margin * np.where(margin > 0, log_factor, 0.0)))
+    least /= float(np.sum(p))
     return Fitted(p, residual, sweep, converged, least)
 
 
