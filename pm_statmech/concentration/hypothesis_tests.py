@@ -1,7 +1,7 @@
 r"""Exponents of the errors of tests between two laws, and the errors themselves at finite n.
 
 .. math:: \beta_n \approx e^{-n \mathrm{KL}(p, q)} \text{ at any fixed size}, \qquad
-          \min_\pi \max \approx e^{-n C}, \qquad
+          \text{Bayes' error} \approx e^{-n C}, \qquad
           \text{size } e^{-n r} \Rightarrow \beta_n \approx e^{-n \min \mathrm{KL}(m, q)}
 
 the last over m with KL(m, p) <= r, which lie on :math:`m_s \propto p^s q^{1 - s}`.

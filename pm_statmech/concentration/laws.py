@@ -127,7 +127,7 @@ class CompoundSum:
     count
         N, an unnamed PyMC distribution of integers, such as ``pm.Poisson.dist(7)``.
     claim
-        X, an unnamed PyMC distribution, or `Atoms`, of values at least 0.
+        X, an unnamed PyMC distribution, or `Atoms`.
 
     Examples
     --------

@@ -72,7 +72,7 @@ def _stirling_remainder(n: np.ndarray) -> np.ndarray:
 
 
 def _deviance(x: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """X log(x / m) + m - x, at least 0, with all digits where x is near m."""
+    """Deviance x log(x / m) + m - x, at least 0, with all digits where x is near m."""
     with np.errstate(divide="ignore", invalid="ignore"):
         v = (x - mean) / (x + mean)
         far = np.where(x == 0, mean, x * np.log(x / mean) + mean - x)
@@ -216,7 +216,7 @@ def log_event_probability(p, *, n: int, event: Callable) -> float:
 
     Examples
     --------
-    Three faces of ten throws of a die with a mean of 4.5 or more:
+    Ten throws of a die with a mean of 4.5 or more:
 
     >>> import numpy as np
     >>> die, faces = np.ones(6) / 6, np.arange(1, 7)

@@ -3,8 +3,8 @@ r"""Probabilities of rare sums by importance sampling under the optimal tilt.
 .. math:: P(\bar X_n \ge x) = E_t\left[e^{n K(t) - t S_n}\, 1\{S_n \ge nx\}\right], \qquad
           K'(t) = x
 
-The relative error of a plain mean grows like exp(nI/2); under this tilt, which is the law of the
-draws given the event, it grows like n^(1/4) only.
+The relative error of a plain mean grows like exp(nI/2); under this tilt, which for large n is
+the law of the draws given the event, it grows like n^(1/4) only.
 
 Sources: Siegmund (1976), Ann. Statist. 4, 673-684; Asmussen and Glynn (2007), Stochastic
 Simulation, chapter 6.

@@ -83,16 +83,12 @@ def _added(draw: Callable) -> Sums:
     def sums(rng, t, m):
         m = m.astype(np.int64)
         out = np.zeros(len(m))
-        ends = np.searchsorted(np.cumsum(m), np.arange(CHUNK, np.sum(m) + CHUNK, CHUNK), "right")
-        begin = 0
-        for end in [*ends, len(m)]:
-            part = m[begin:end] if end > begin else m[begin : begin + 1]
+        block = max(1, CHUNK // max(1, int(np.max(m))))
+        for begin in range(0, len(m), block):
+            part = m[begin : begin + block]
             which = np.repeat(np.arange(len(part)), part)
             added = np.bincount(which, draw(rng, t, len(which)), minlength=len(part))
-            out[begin : begin + len(part)] = added
-            begin += len(part)
-            if begin >= len(m):
-                break
+            out[begin : begin + block] = added
         return out
 
     return sums

@@ -12,6 +12,7 @@ from scipy.stats import binom, expon, halfnorm, norm
 
 import pm_statmech as pms
 from pm_statmech import concentration as co
+from pm_statmech.concentration import tilted_draws
 from pm_statmech.concentration.laws import PLAIN
 from pm_statmech.errors import CumulantError, FamilyError, LatticeError, ProjectionError
 from tests.conftest import within
@@ -312,3 +313,11 @@ def test_arrays_of_parameters_and_of_means_together():
     h = 1e-6
     ends = [rates.eval({sigma: np.array([1.0 + s, 2.0 + s])}, mode=PLAIN) for s in (h, -h)]
     np.testing.assert_allclose(slope, (ends[0] - ends[1]) / (2 * h), rtol=1e-6)
+
+
+def test_numbers_are_added_up_some_at_a_time(monkeypatch):
+    m = np.array([0.0, 3.0, 50.0, 1.0, 0.0, 7.0])
+    sums = tilted_draws._added(lambda rng, t, size: np.ones(size))
+    for chunk in (1, 10, 100, 10_000):
+        monkeypatch.setattr(tilted_draws, "CHUNK", chunk)
+        np.testing.assert_array_equal(sums(None, 0.0, m), m)
