@@ -321,3 +321,17 @@ def test_numbers_are_added_up_some_at_a_time(monkeypatch):
     for chunk in (1, 10, 100, 10_000):
         monkeypatch.setattr(tilted_draws, "CHUNK", chunk)
         np.testing.assert_array_equal(sums(None, 0.0, m), m)
+
+
+def test_a_sum_between_two_that_there_are():
+    # 3a + 5b is never 4 or 7, and a transform's noise is not 0
+    atoms = co.Atoms([0, 3, 5])
+    for n, total in ((4, 4), (4, 7), (30, 4), (30, 7)):
+        assert co.log_mean_probability(atoms, n=n, mean=total / n) == -np.inf
+    assert co.log_mean_probability(atoms, n=4, mean=8 / 4) == pytest.approx(np.log(12 / 81))
+
+
+def test_saddlepoints_of_lattices_at_the_mean():
+    for k in (50, 51):
+        found = co.saddlepoint_tail(pm.Bernoulli.dist(0.5), n=100, threshold=k / 100)
+        assert found == pytest.approx(binom(100, 0.5).logsf(k - 1), abs=1e-3)
